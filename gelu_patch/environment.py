@@ -1,0 +1,101 @@
+"""What a result depends on beside the code: versions, machine, threads, commit.
+
+The fingerprint is stored in every report. It never holds a secret: environment variables are an allow-list.
+Importing this module imports no torch; ``fingerprint`` reads torch only when it is imported already.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+DISTRIBUTION = "gelu-patch"
+
+# The packages whose version can change a result.
+PACKAGES = (
+    "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "tokenizers", "safetensors",
+    "numpy", "scipy", "pyarrow",
+)  # fmt: skip
+
+ENVIRONMENT_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU",
+    "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "TOKENIZERS_PARALLELISM",
+    "THP_MEM_ALLOC_ENABLE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTHONHASHSEED",
+)  # fmt: skip
+
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
+def package_version(name: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def is_offline() -> bool:
+    """Tell whether the Hugging Face libraries were asked to stay offline."""
+    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in OFFLINE_VARIABLES)
+
+
+@cache
+def git_commit() -> str | None:
+    """Return the commit of this checkout, with ``+dirty`` when changed, or None."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found or None
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _governor() -> str | None:
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
+
+
+def fingerprint() -> dict[str, Any]:
+    """Return the environment as plain data (the ``environment`` section of report schema 1).
+
+    ``threads`` is torch's intra-op thread count, and ``gpu`` lists the CUDA devices; both are read only if
+    torch was imported before, otherwise ``threads`` is None and ``gpu`` is empty.
+    """
+    torch = sys.modules.get("torch")
+    gpus: list[str] = []
+    if torch is not None and torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := package_version(name))},
+        "os": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads() if torch is not None else None,
+        "gpu": gpus,
+        "driver": None,
+        "governor": _governor(),
+        "loadavg": [round(load, 2) for load in os.getloadavg()],
+        "throttled": None,
+        "env_vars": {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ},
+        "offline": is_offline(),
+    }

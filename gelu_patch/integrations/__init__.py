@@ -1,0 +1,1 @@
+"""Bridges to other libraries. Each one imports its library on first use."""

@@ -1,0 +1,115 @@
+"""The kernel that is always there: PyTorch's own ops, arranged to keep one tensor for backward.
+
+This alone turns GPT-2's Python formula (8 passes over memory, 4 saved tensors) into one op with one.
+It inherits PyTorch's defects, which its bounds declare: values left of about -5 that are exactly 0, NaN at
++inf on the oneDNN path, NaN gradients far outside of the limits below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from gelu_patch.activations.base import activations
+from gelu_patch.activations.gelu import CLIP, QUICK_SCALE
+from gelu_patch.kernels.base import (
+    Accepted,
+    Answer,
+    Bound,
+    Function,
+    Kernel,
+    Rejected,
+    Request,
+    register_kernel,
+)
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """Exact GELU."""
+    return F.gelu(x)
+
+
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    """GELU, tanh form."""
+    return F.gelu(x, approximate="tanh")
+
+
+def gelu_quick(x: torch.Tensor) -> torch.Tensor:
+    """x * sigmoid(1.702 x), with one tensor kept: silu keeps its input, the scalings nothing."""
+    return F.silu(QUICK_SCALE * x) / QUICK_SCALE
+
+
+def gelu_10(x: torch.Tensor) -> torch.Tensor:
+    """Exact GELU clipped to [-10, 10]; the clipping keeps a second tensor."""
+    return torch.clamp(F.gelu(x), -CLIP, CLIP)
+
+
+def relu2(x: torch.Tensor) -> torch.Tensor:
+    """max(x, 0)^2; both ops keep the same tensor, the output of relu."""
+    return torch.square(F.relu(x))
+
+
+@dataclass(frozen=True)
+class _Op:
+    function: Function
+    saved_tensors: int = 1
+    limit: float = 1e18  # beyond it float32 gradients of the tanh form are NaN
+
+
+_OPS: dict[str, _Op] = {
+    "gelu": _Op(gelu),
+    "gelu_tanh": _Op(gelu_tanh),
+    "gelu_quick": _Op(gelu_quick),
+    "gelu_10": _Op(gelu_10, saved_tensors=2),
+    "relu": _Op(F.relu),
+    "relu2": _Op(relu2, limit=1e9),  # gradients and values stay far from overflow
+    "silu": _Op(F.silu),
+}
+
+
+class EagerKernel(Kernel):
+    """PyTorch's ATen ops, on every device and in every floating dtype."""
+
+    name = "eager"
+    version = torch.__version__
+    priority = 0
+
+    def answer(self, request: Request) -> Answer:
+        """Accept every activation that has an op."""
+        if request.activation not in _OPS:
+            return Rejected(f"there is no ATen form of {request.activation!r}; it serves {', '.join(_OPS)}")
+        if not request.dtype.is_floating_point:
+            return Rejected(f"{request.dtype} is no floating dtype")
+        return Accepted()
+
+    def function(self, activation: str) -> Function:
+        """Return the composition of ATen ops."""
+        return _OPS[activations.get(activation).name].function
+
+    def saved_tensors(self, activation: str) -> int:
+        """Return 1, but for the clipped form 2."""
+        return _OPS[activations.get(activation).name].saved_tensors
+
+    def bound(self, activation: str, dtype: torch.dtype) -> Bound:
+        """Rounding of the output and of each step, plus ATen's absolute error in the left tail (2e-6)."""
+        return self._bound(activation, dtype, steps=3, absolute=2e-6)
+
+    def gradient_bound(self, activation: str, dtype: torch.dtype) -> Bound:
+        """As ``bound``; the derivative crosses 0, where only the absolute error means something."""
+        return self._bound(activation, dtype, steps=4, absolute=4e-6)
+
+    def _bound(self, activation: str, dtype: torch.dtype, *, steps: int, absolute: float) -> Bound:
+        op = _OPS[activations.get(activation).name]
+        epsilon = torch.finfo(dtype).eps
+        limit = min(op.limit, 1e4) if dtype == torch.float16 else op.limit
+        if dtype == torch.float64:
+            return Bound(1e-14, 16 * epsilon, min(limit, 1e18))
+        if dtype == torch.float32:
+            return Bound(absolute, steps * epsilon, limit)
+        # 16-bit: ATen computes each op in float32 and rounds once an op.
+        return Bound(steps * epsilon * epsilon + absolute, steps * epsilon, limit)
+
+
+EAGER = register_kernel(EagerKernel())

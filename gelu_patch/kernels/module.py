@@ -1,0 +1,54 @@
+"""The module that stands where an activation stood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gelu_patch.activations.base import activations
+from gelu_patch.kernels.base import kernels
+
+
+class KernelActivation(nn.Module):
+    """Computes ``activation`` by ``kernel``; remembers what it replaced.
+
+    It has no parameters, buffers or children, so ``state_dict`` keys stay as they were. The original (whose
+    mathematics is ``origin``) is kept out of the module tree, and it travels along in ``deepcopy`` and pickle,
+    so that a copy can be unpatched.
+    """
+
+    def __init__(self, activation: str, kernel: str, original: object, origin: str) -> None:
+        super().__init__()
+        self.activation = activations.get(activation).name
+        self.kernel = kernel
+        self.gelu_patch_origin = origin  # the activation that the model came with; read by `sites`
+        self._original = (original,)  # in a tuple: nn.Module would register a bare module as a child
+        self._function = kernels.get(kernel).function(activation)
+
+    @property
+    def original(self) -> object:
+        """What stood here before."""
+        return self._original[0]
+
+    @property
+    def gelu_patch_activation(self) -> str:
+        """The protocol by which ``recognise`` knows modules of this package."""
+        return self.activation
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Apply the activation elementwise: any shape, the same shape and dtype out."""
+        return self._function(input)
+
+    def extra_repr(self) -> str:
+        """Name the mathematics and who computes it."""
+        return f"{self.activation}, kernel={self.kernel!r}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Functions of compiled kernels do not pickle; the names find them again.
+        return {key: value for key, value in self.__dict__.items() if key != "_function"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._function = kernels.get(self.kernel).function(self.activation)

@@ -1,0 +1,42 @@
+"""Choosing a kernel, and saying why the others were not chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gelu_patch.errors import UsageError
+from gelu_patch.kernels.base import Accepted, Answer, Kernel, Request, kernels
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The kernel taken and the trace: every kernel asked, highest priority first, with its answer."""
+
+    request: Request
+    kernel: Kernel
+    trace: tuple[tuple[str, Answer], ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.request.activation} on {self.request.device} in {self.request.dtype}: {self.kernel.name}"]
+        for name, answer in self.trace:
+            why = answer.note or "accepted" if isinstance(answer, Accepted) else f"rejected: {answer.reason}"
+            lines.append(f"  {name}: {why}")
+        return "\n".join(lines)
+
+
+def select(request: Request) -> Selection:
+    """Return the kernel of the highest priority that accepts ``request``, with the trace.
+
+    Raises UsageError when no kernel does (an activation registered without a kernel).
+    """
+    candidates = sorted(kernels, key=lambda kernel: -kernel.priority)
+    trace = tuple((kernel.name, kernel.answer(request)) for kernel in candidates)
+    for kernel, (_, answer) in zip(candidates, trace, strict=True):
+        if isinstance(answer, Accepted):
+            return Selection(request, kernel, trace)
+    reasons = "; ".join(f"{name}: {answer.reason}" for name, answer in trace if not isinstance(answer, Accepted))
+    raise UsageError(
+        f"no kernel computes {request.activation!r} on {request.device} in {request.dtype}",
+        why=reasons,
+        next_step="register one with gelu_patch.register_kernel(...)",
+    )

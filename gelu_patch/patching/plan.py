@@ -1,0 +1,149 @@
+"""A plan: which site gets which activation by which kernel. Pure data: print, compare, save, load, apply later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Group
+
+from gelu_patch.activations.base import activations
+from gelu_patch.environment import DISTRIBUTION, package_version
+from gelu_patch.errors import DataError, DataNotFound
+from gelu_patch.sites.table import as_text, collapse, plain_table
+
+
+class Change(BaseModel):
+    """One site to replace: at every owner, from one activation to another, by one kernel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    owners: tuple[str, ...]
+    form: Literal["module", "attribute"]
+    implementation: str
+    before: str
+    after: str
+    kernel: str
+
+    @property
+    def name(self) -> str:
+        """The dotted path of the site."""
+        return self.site
+
+    @property
+    def changes_mathematics(self) -> bool:
+        """Whether the site computes another function afterwards."""
+        return self.before != self.after
+
+
+class Rejection(BaseModel):
+    """One site that is left as it is, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The dotted path of the site."""
+        return self.site
+
+
+class Plan(BaseModel):
+    """What ``apply_plan`` will do to a model, and what it will leave alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    gelu_patch: str | None = package_version(DISTRIBUTION)
+    model: str
+    target: str
+    where: str | None = None
+    changes: tuple[Change, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+
+    @property
+    def n_sites(self) -> int:
+        """How many GELU sites the model has."""
+        return len(self.changes) + len(self.rejected)
+
+    @property
+    def changes_mathematics(self) -> bool:
+        """Whether any site computes another function afterwards."""
+        return any(change.changes_mathematics for change in self.changes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan as JSON."""
+        path = Path(path)
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan. Raises DataNotFound when the file is absent, DataError when it is no plan."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")), where=path)
+        except FileNotFoundError:
+            raise DataNotFound(f"there is no plan at {path}", next_step="write one with plan.save(path)") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(f"cannot read the plan {path}", why=str(error)) from error
+
+    @classmethod
+    def from_dict(cls, data: Any, *, where: object = None) -> Plan:
+        """Check plain data and return the plan. Raises DataError, naming the first thing that is wrong."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise DataError(
+                "this is no plan that this version of gelu-patch can apply",
+                where=where,
+                why=f"{place}: {first['msg']}",
+                next_step="make it again with gelu_patch.plan_patch(model, target).save(path)",
+            ) from error
+
+    def diff(self, other: Plan) -> list[str]:
+        """Return one line for each site that the two plans treat differently."""
+        mine, theirs = self._outcomes(), other._outcomes()
+        absent = "not in the plan"
+        return [
+            f"{site}: {mine.get(site, absent)} | {theirs.get(site, absent)}"
+            for site in dict.fromkeys([*mine, *theirs])
+            if mine.get(site) != theirs.get(site)
+        ]
+
+    def _outcomes(self) -> dict[str, str]:
+        changed = {change.site: f"{change.before} -> {change.after} by {change.kernel}" for change in self.changes}
+        return changed | {rejection.site: f"left: {rejection.reason}" for rejection in self.rejected}
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def __rich__(self) -> Group:
+        return Group(*self._parts())
+
+    def _parts(self) -> Iterator[Any]:
+        table = plain_table("site", "now", "", "planned", "kernel", "owners")
+        for pattern, group in collapse(self.changes):
+            first = group[0]
+            now = f"{first.before} ({first.implementation})"
+            owners = str(max(len(change.owners) for change in group))
+            table.add_row(pattern, now, "->", first.after, first.kernel, owners)
+        if self.changes:
+            yield table
+        for pattern, rejections in collapse(self.rejected):
+            reasons = dict.fromkeys(rejection.reason for rejection in rejections)
+            yield f"left alone: {pattern}: {'; '.join(reasons)}"
+        yield f"{self.model}: {len(self.changes)} of {self.n_sites} GELU sites to patch (target {self.target})"
+        if self.changes_mathematics:
+            changed = {change.after for change in self.changes if change.changes_mathematics}
+            distances = ", ".join(
+                f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed)
+            )
+            yield f"this changes the mathematics; largest distance from exact GELU on [-8, 8]: {distances}"

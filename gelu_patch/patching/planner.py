@@ -1,0 +1,110 @@
+"""Making a plan: find the sites, select them, choose a kernel for each, and keep every reason."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gelu_patch.errors import NothingToPatch, UsageError
+from gelu_patch.kernels import KernelActivation, Request, select
+from gelu_patch.patching.plan import Change, Plan, Rejection
+from gelu_patch.patching.selectors import (
+    SAME_MATHEMATICS,
+    Selector,
+    Target,
+    Where,
+    as_rules,
+    as_selectors,
+    describe_where,
+    name_matches,
+)
+from gelu_patch.sites import Site, find_sites
+
+
+def plan_patch(model: nn.Module, target: Target, where: Where = None) -> Plan:
+    """Return what ``patch_model`` would do, without touching ``model``.
+
+    ``target`` is ``"gelu_fused"`` (the mathematics that each site has now, by the best kernel), the name of an
+    activation, or a mapping from globs to these; the first glob that matches a site counts. ``where`` limits
+    the sites: a glob on dotted paths, a compiled regular expression, a function of a ``Site``, or a list of
+    these. Raises UnknownName for an unknown target, UsageError for a selector that matches no site.
+    """
+    rules, selectors = as_rules(target), as_selectors(where)
+    sites = [site for site in find_sites(model) if site.is_gelu]
+    _check_that_each_selects_something(sites, [*selectors, *(glob for glob, _ in rules)])
+    outcomes = [_decide(model, site, rules, selectors) for site in sites]
+    return Plan(
+        model=type(model).__name__,
+        target=target if isinstance(target, str) else ", ".join(f"{g}={n}" for g, n in rules),
+        where=describe_where(where),
+        changes=tuple(outcome for outcome in outcomes if isinstance(outcome, Change)),
+        rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)),
+    )
+
+
+def _check_that_each_selects_something(sites: list[Site], selectors: list[Selector]) -> None:
+    for selector in selectors if sites else []:
+        if not any(name_matches(selector, name, site) for site in sites for name in site.names):
+            shown = [site.name for site in sites[:3]] + (["..."] if len(sites) > 3 else [])
+            raise NothingToPatch(
+                f"{describe_where(selector)!r} matches none of the {len(sites)} GELU sites",
+                why=f"the sites are: {', '.join(shown)}",
+                next_step="see all of them with gelu_patch.inspect_model(model), or `gelu-patch inspect`",
+            )
+
+
+def _decide(
+    model: nn.Module, site: Site, rules: tuple[tuple[str, str], ...], selectors: tuple[Selector, ...]
+) -> Change | Rejection:
+    def reject(reason: str) -> Rejection:
+        return Rejection(site=site.name, reason=reason)
+
+    chosen = {name: any(name_matches(s, name, site) for s in selectors) for name in site.names}
+    if not any(chosen.values()):
+        return reject("outside where")
+    targets = {name: _target_of(name, site, rules) if chosen[name] else None for name in site.names}
+    if len(set(targets.values())) > 1:
+        return reject(_SHARED.format(others=", ".join(f"{name}: {to or 'left'}" for name, to in targets.items())))
+    wanted = next(iter(targets.values()))
+    if wanted is None:
+        return reject("no entry of the target mapping matches it")
+    if site.obstacle:
+        return reject(site.obstacle)
+    before = site.activation
+    assert before is not None  # a GELU site is a recognised one
+    after = before if wanted == SAME_MATHEMATICS else wanted
+    try:
+        kernel = select(_request(model, site, after)).kernel
+    except UsageError as error:
+        return reject(error.why or error.what)
+    current = site.target
+    if isinstance(current, KernelActivation) and (current.activation, current.kernel) == (after, kernel.name):
+        return reject(f"it already is {after} by {kernel.name}")
+    return Change(
+        site=site.name,
+        owners=site.names,
+        form=site.form,
+        implementation=site.implementation,
+        before=before,
+        after=after,
+        kernel=kernel.name,
+    )
+
+
+_SHARED = (
+    "one object under several names, which would be treated differently ({others}); "
+    "select all of its names or none"
+)
+
+
+def _target_of(name: str, site: Site, rules: tuple[tuple[str, str], ...]) -> str | None:
+    return next((to for glob, to in rules if name_matches(glob, name, site)), None)
+
+
+def _request(model: nn.Module, site: Site, activation: str) -> Request:
+    """The device and dtype of the site: those of its parent's first floating parameter, or of the model's."""
+    for module in (*(owner.parent for owner in site.owners), model):
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                return Request(activation, parameter.device.type, parameter.dtype)
+    return Request(activation, "cpu", torch.get_default_dtype())

@@ -1,0 +1,134 @@
+"""May two runs be compared at all, and what else differs between them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gelu_patch.errors import NotComparable
+from gelu_patch.reporting.predictions import Predictions
+from gelu_patch.reporting.schema import Data, Environment, Protocol, Report
+
+_SHOWN_IDS = 3
+_HASHES = (("inputs", "inputs_sha256"), ("tokenizers", "tokenizer_sha256"))
+_SAME_FILE = "evaluate both arms on the same file with the same settings, then compare again"
+
+
+def require_comparable(baseline: Report, candidate: Report, before: Predictions, after: Predictions) -> None:
+    """Raise NotComparable, naming the difference, unless both arms answered the same questions."""
+    _require_same_examples(before.ids, after.ids)
+    _require_same_labels(before, after)
+    old, new = baseline.data or Data(), candidate.data or Data()
+    if old.labels and new.labels and old.labels != new.labels:
+        raise _refusal(
+            "the arms use different label names",
+            f"baseline {old.labels}, candidate {new.labels}",
+            "map both models to the same label names in the same order",
+        )
+    if before.logits.shape[1] != after.logits.shape[1]:
+        raise _refusal(
+            "the arms have different numbers of classes",
+            f"baseline {before.logits.shape[1]}, candidate {after.logits.shape[1]}",
+            "evaluate two models with the same classification head",
+        )
+    for what, field in _HASHES:
+        one, other = getattr(old, field), getattr(new, field)
+        if one and other and one != other:
+            raise _refusal(
+                f"the arms saw different {what}",
+                f"{field} is {one[:12]}… for the baseline and {other[:12]}… for the candidate",
+                _SAME_FILE,
+            )
+    _require_related_weights(baseline, candidate)
+
+
+def _require_same_examples(before: Sequence[str], after: Sequence[str]) -> None:
+    if before == after:
+        return
+    known, found = set(before), set(after)
+    if known == found:
+        raise _refusal(
+            "the arms hold the same examples in another order",
+            "the hash of the inputs covers their order, so equal inputs cannot be proven",
+            _SAME_FILE,
+        )
+    parts = (("baseline", known - found), ("candidate", found - known))
+    only = "; ".join(f"{len(ids)} only in the {arm}: {_few(ids)}" for arm, ids in parts if ids)
+    sizes = f"baseline {len(before)} examples, candidate {len(after)}"
+    raise _refusal("the arms were evaluated on different examples", f"{sizes}; {only}", _SAME_FILE)
+
+
+def _few(ids: set[str]) -> str:
+    first = sorted(ids)[:_SHOWN_IDS]
+    return ", ".join(map(repr, first)) + (", …" if len(ids) > _SHOWN_IDS else "")
+
+
+def _require_same_labels(before: Predictions, after: Predictions) -> None:
+    different = (before.label != after.label).nonzero()[0]
+    if len(different):
+        names = _few({before.ids[i] for i in different})
+        raise _refusal(
+            f"{len(different)} examples have another label in the other arm",
+            f"the labels differ for {names}",
+            "evaluate both arms on the same version of the data",
+        )
+
+
+def _require_related_weights(baseline: Report, candidate: Report) -> None:
+    if weights_differ(baseline, candidate) and baseline.training is None and candidate.training is None:
+        raise _refusal(
+            "the arms have different weights, and neither says that it was trained",
+            "a difference between two checkpoints says nothing about an activation swap",
+            "evaluate one checkpoint with and without the patch, or compare the run folders of `gelu-patch train`",
+        )
+
+
+def _refusal(what: str, why: str, next_step: str) -> NotComparable:
+    return NotComparable(what, why=why, next_step=next_step)
+
+
+def weights_differ(baseline: Report, candidate: Report) -> bool:
+    """Tell whether both weights are known and differ."""
+    one = baseline.subject and baseline.subject.weights_sha256
+    other = candidate.subject and candidate.subject.weights_sha256
+    return bool(one and other and one != other)
+
+
+def seeds_per_arm(baseline: Report, candidate: Report) -> int | None:
+    """Return the fewest training runs of a trained arm, or None when both arms have the same weights."""
+    trained = [report.training for report in (baseline, candidate) if report.training is not None]
+    if not trained or not weights_differ(baseline, candidate):
+        return None
+    return min(len(training.per_seed) for training in trained)
+
+
+def same_machine(one: Environment, other: Environment) -> bool:
+    """Tell whether times measured in both environments may stand side by side."""
+    return (one.cpu, one.gpu, one.threads) == (other.cpu, other.gpu, other.threads)
+
+
+def describe_differences(baseline: Report, candidate: Report) -> list[str]:
+    """Return one line for everything that differs, or could not be checked, and does not forbid the comparison."""
+    lines = [f"{what}: {old} -> {new}" for what, old, new in _settings(baseline, candidate) if old != new]
+    if weights_differ(baseline, candidate):
+        lines.insert(0, "weights: the arms were trained separately")
+    old_data, new_data = baseline.data or Data(), candidate.data or Data()
+    for what, field in _HASHES:
+        if not (getattr(old_data, field) and getattr(new_data, field)):
+            lines.append(f"{what}: not verified, a run has no {field}")
+    return lines
+
+
+def _settings(baseline: Report, candidate: Report) -> Iterator[tuple[str, object, object]]:
+    old, new = baseline.environment, candidate.environment
+    for name in {**old.packages, **new.packages}:
+        yield name, old.packages.get(name), new.packages.get(name)
+    for name in ("python", "os", "cpu", "threads"):
+        yield name, getattr(old, name), getattr(new, name)
+    yield "gpu", ", ".join(old.gpu) or "none", ", ".join(new.gpu) or "none"
+    for name in {**old.env_vars, **new.env_vars}:
+        yield name, old.env_vars.get(name), new.env_vars.get(name)
+    before, after = baseline.protocol or Protocol(), candidate.protocol or Protocol()
+    for name in ("batch_size", "padding", "max_length", "world_size", "model_mode"):
+        yield name, getattr(before, name), getattr(after, name)
+    if baseline.subject and candidate.subject:
+        yield "dtype", baseline.subject.dtype, candidate.subject.dtype

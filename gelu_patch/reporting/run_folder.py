@@ -1,0 +1,115 @@
+"""A run on disk: ``report.json`` and its companions."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gelu_patch.errors import DataError, DataNotFound, OutputExists
+from gelu_patch.reporting.files import make_directory, write_text
+from gelu_patch.reporting.predictions import Predictions
+from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
+
+REPORT = "report.json"
+MARKDOWN = "report.md"
+HTML = "report.html"
+PREDICTIONS = "predictions.parquet"
+TRAINING_LOG = "training_log.jsonl"
+CONFIG = "config.yaml"
+MODEL = "model"
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as a safe file name: letters, digits, ``.``, ``_`` and ``-`` only."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+class RunFolder:
+    """A run folder; cheap to make, reads lazily."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Make an empty run folder. Raises OutputExists when another run is there and not ``overwrite``."""
+        folder = cls(path)
+        if folder.has_report and not overwrite:
+            raise OutputExists(
+                f"{folder.path} already holds a run",
+                why=f"{REPORT} is there, and writing into it would mix two runs",
+                next_step="choose another --output_dir, or add --overwrite_output_dir to replace it",
+            )
+        make_directory(folder.path)
+        if overwrite:
+            for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
+                (folder.path / name).unlink(missing_ok=True)
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open an existing run (its folder, or its ``report.json``). Raises DataNotFound when it is none."""
+        path = Path(path)
+        folder = cls(path.parent if path.name == REPORT else path)
+        if not folder.has_report:
+            raise DataNotFound(
+                f"{folder.path} is not a finished run",
+                why=f"it has no {REPORT}" if folder.path.is_dir() else "there is no such directory",
+                next_step="make one with `gelu-patch train ... --output_dir DIR` or `gelu-patch eval ...`",
+            )
+        return folder
+
+    @property
+    def has_report(self) -> bool:
+        """Whether a report has been written here."""
+        return (self.path / REPORT).is_file()
+
+    @cached_property
+    def report(self) -> Report:
+        """The parsed report. Raises DataError when it is damaged or of a newer major schema."""
+        path = self.path / REPORT
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            major = str(raw.get("schema_version", "")).split(".")[0]
+            if major != SCHEMA_VERSION.split(".")[0]:
+                raise DataError(
+                    f"{path} has report schema {raw.get('schema_version')!r}",
+                    why=f"this version of gelu-patch reads schema {SCHEMA_VERSION}",
+                    next_step="pip install --upgrade gelu-patch",
+                )
+            return Report.model_validate(raw)
+        except (OSError, ValueError, AttributeError, ValidationError) as error:
+            raise DataError(
+                f"cannot read {path}", why=str(error), next_step="the file is damaged: make the run again"
+            ) from error
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The per-example predictions. Raises DataNotFound when the run has none."""
+        return Predictions.load(self.path / PREDICTIONS)
+
+    @property
+    def model_path(self) -> Path:
+        """Where a training run keeps its model."""
+        return self.path / MODEL
+
+    def write_report(self, report: Report) -> Path:
+        """Write ``report.json`` atomically. It is written last: a run folder with a report is complete."""
+        text = json.dumps(report.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
+        self.__dict__.pop("report", None)
+        return write_text(self.path / REPORT, text + "\n")
+
+    def write_predictions(self, predictions: Predictions) -> Path:
+        """Write ``predictions.parquet`` atomically."""
+        self.__dict__.pop("predictions", None)
+        return predictions.save(self.path / PREDICTIONS)

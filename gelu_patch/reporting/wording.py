@@ -1,0 +1,153 @@
+"""Numbers as people read them: units, signs and as many digits as the interval supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gelu_patch.reporting.metrics import METRICS, Unit
+from gelu_patch.reporting.schema import Interval, LatencyResult, MemoryResult, Result
+
+MISSING = "—"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One compared metric as text. Differences keep their natural sign: a higher loss is a ``+``."""
+
+    label: str
+    baseline: str
+    candidate: str
+    difference: str
+    interval: str
+    margin: str
+    state: str
+
+
+def signed(value: float, decimals: int) -> str:
+    """Return ``+0.11`` or ``-0.11``; zero has a plus, also when rounding made it zero."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
+
+
+def seconds(value: float) -> str:
+    """Return a time with three significant digits in s, ms or µs."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{_three_digits(value / 1e-6)} µs"
+
+
+def binary_size(count: int) -> str:
+    """Return bytes with three significant digits in GiB, MiB, KiB or B."""
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if abs(count) >= 1 << power:
+            return f"{_three_digits(count / (1 << power))} {unit}"
+    return f"{count} B"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
+
+
+def ratio_range(interval: Interval) -> str:
+    """Return ``[0.949, 0.957]``."""
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def percent_change(baseline: float, candidate: float) -> str:
+    """Return the relative change as ``-8.7 %``, or a dash when the baseline is zero."""
+    return f"{signed(100 * (candidate / baseline - 1), 1)} %" if baseline else MISSING
+
+
+def shape_text(shape: tuple[int, int] | None) -> str:
+    """Return ``8 × 128`` for ``(batch, seq)``."""
+    return f"{shape[0]} × {shape[1]}" if shape else MISSING
+
+
+def words(state: str) -> str:
+    """Return a state as printed: ``NON-INFERIOR`` for ``NON_INFERIOR``."""
+    return state.replace("_", "-").replace("NOT-SLOWER", "NOT SLOWER")
+
+
+def unit_of(metric: str) -> Unit:
+    """Return the unit of a quality metric; metrics that this version does not know are plain numbers."""
+    return METRICS.get(metric).unit if metric in METRICS else "nat"
+
+
+def label_of(metric: str) -> str:
+    """Return the printed name of a metric."""
+    return METRICS.get(metric).label if metric in METRICS else metric
+
+
+def value_text(metric: str, value: float | None) -> str:
+    """Return one arm's value: ``92.43 %`` or ``0.2213``."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.2f} %" if unit_of(metric) == "pp" else f"{value:.4f}"
+
+
+def shown(result: Result) -> Shown:
+    """Return a result as text, with the sign that a reader expects."""
+    sign = 1 if result.higher_is_better else -1
+    ends = sorted(sign * end for end in result.ci) if result.ci else []
+    is_points = unit_of(result.metric) == "pp"
+    scale, unit = (100, " pp") if is_points else (1, "")
+    numbers = [scale * number for number in (sign * result.diff, *ends)]
+    difference, *limits = _points(numbers) if is_points else _plain(numbers)
+    margin = scale * sign * result.margin
+    return Shown(
+        label=label_of(result.metric),
+        baseline=value_text(result.metric, result.baseline),
+        candidate=value_text(result.metric, result.candidate),
+        difference=difference + unit,
+        interval=f"[{limits[0]}, {limits[1]}]" if limits else MISSING,
+        margin=_margin_text(margin, 1 if is_points else 3) + unit,
+        state=words(result.state) + _remark(result),
+    )
+
+
+def _points(numbers: list[float]) -> list[str]:
+    wide = len(numbers) == 3 and numbers[2] - numbers[1] >= 4
+    return [signed(number, 1 if wide else 2) for number in numbers]
+
+
+def _plain(numbers: list[float]) -> list[str]:
+    largest = max(abs(number) for number in numbers)
+    if 0 < largest < 5e-4:  # four decimals would show nothing but zeros
+        return [f"{number:+.1e}" if number else "+0" for number in numbers]
+    return [signed(number, 4) for number in numbers]
+
+
+def _margin_text(margin: float, decimals: int) -> str:
+    while decimals < 6 and abs(round(margin, decimals) - margin) > 1e-9:
+        decimals += 1
+    return signed(margin, decimals)
+
+
+def _remark(result: Result) -> str:
+    if result.identical:
+        return " (identical)"
+    if result.state == "NON_INFERIOR" and result.ci and result.ci[1] < 0:
+        return " (measurably worse)"
+    return ""
+
+
+def quality_sentence(result: Result) -> str:
+    """Return ``accuracy -0.11 pp [-0.73, +0.44], margin -1.0 pp: NON-INFERIOR``."""
+    text = shown(result)
+    return f"{text.label} {text.difference} {text.interval}, margin {text.margin}: {text.state}"
+
+
+def latency_sentence(result: LatencyResult) -> str:
+    """Return ``forward 8 × 128: ratio 0.961 [0.958, 0.965], margin 1.02: FASTER``."""
+    where = f"{result.phase} {shape_text(result.shape)}"
+    return (
+        f"{where}: ratio {result.ratio:.3f} {ratio_range(result.ci)}, margin {1 + result.margin:.4g}: "
+        f"{words(result.state)}"
+    )
+
+
+def memory_sentence(result: MemoryResult) -> str:
+    """Return ``saved for backward (training) 64.0 MiB -> 48.0 MiB (-25.0 %): SMALLER``."""
+    change = percent_change(result.baseline, result.candidate)
+    sizes = f"{binary_size(result.baseline)} -> {binary_size(result.candidate)}"
+    return f"{result.quantity} ({result.phase}) {sizes} ({change}): {result.state}"

@@ -1,0 +1,117 @@
+"""WHERE a model uses an activation: a site, with all its owners.
+
+One activation object may sit under two names, under two parents, or be one global object that every model of
+the process shares. A site is the object; its owners are the places that refer to it. It is replaced at every
+owner or at none, and the object itself is never edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from gelu_patch.activations.base import activations
+from gelu_patch.activations.recognise import Recognition
+
+Form = Literal["module", "attribute"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A place that refers to an activation: ``parent._modules[key]`` or ``parent.__dict__[key]``.
+
+    ``names`` are all dotted paths of the place; several when the parent itself is shared.
+    """
+
+    parent: nn.Module
+    key: str
+    form: Form
+    names: tuple[str, ...]
+
+    @property
+    def slots(self) -> dict[str, object]:
+        """The dictionary of the parent that holds the object."""
+        return self.parent._modules if self.form == "module" else self.parent.__dict__  # type: ignore[return-value]
+
+    @property
+    def current(self) -> object:
+        """The object that is there now, or None."""
+        return self.slots.get(self.key)
+
+    def put(self, thing: object) -> None:
+        """Set the place with one assignment, which is atomic for threads that run the model meanwhile."""
+        self.slots[self.key] = thing
+
+
+@dataclass(frozen=True)
+class Site:
+    """One activation object in a model.
+
+    ``implementation`` is its class or function name. ``obstacle`` says why it must not be replaced, if so.
+    """
+
+    target: object
+    owners: tuple[Owner, ...]
+    recognition: Recognition
+    implementation: str
+    obstacle: str | None = None
+
+    @property
+    def activation(self) -> str | None:
+        """The registered name of the mathematics, or None when it is not recognised."""
+        return self.recognition.activation
+
+    @property
+    def is_gelu(self) -> bool:
+        """Whether the model put a GELU here; also true after a patch put something else in its place."""
+        origin = getattr(self.target, "gelu_patch_origin", self.activation)
+        return origin is not None and activations.get(origin).is_gelu
+
+    @property
+    def name(self) -> str:
+        """The first dotted path, by which tables and messages call the site."""
+        return self.owners[0].names[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every dotted path of every owner."""
+        return tuple(name for owner in self.owners for name in owner.names)
+
+    @property
+    def form(self) -> Form:
+        """Whether it is a submodule or a callable attribute."""
+        return self.owners[0].form
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a finder reports: a thing that may be an activation, at one owner."""
+
+    target: object
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module of the model with all its dotted paths (the root is called "")."""
+
+    module: nn.Module
+    names: tuple[str, ...]
+
+    def child_names(self, key: str) -> tuple[str, ...]:
+        """Return the dotted paths of this place's child ``key``."""
+        return tuple(f"{name}.{key}" if name else key for name in self.names)
+
+
+def places(model: nn.Module) -> Iterator[Place]:
+    """Yield every module once, with every name under which it can be reached."""
+    names: dict[int, list[str]] = {}
+    modules: dict[int, nn.Module] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), []).append(name)
+        modules[id(module)] = module
+    for key, module in modules.items():
+        yield Place(module, tuple(names[key]))

@@ -1,0 +1,95 @@
+"""All sites of a model: run every finder, recognise the candidates, group them by object."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gelu_patch.activations.recognise import Recognition, describe, identify, looks_like_activation, recognise
+from gelu_patch.errors import UnsupportedModel
+from gelu_patch.sites.base import Candidate, Site, places
+from gelu_patch.sites.finders import finders
+
+_INSTANCE_FORWARD = (
+    "its forward is replaced on the instance, as accelerate's hooks do, and a replacement would drop that; "
+    "patch before the hooks are added, or call accelerate.hooks.remove_hook_from_module on it"
+)
+
+
+def find_sites(model: nn.Module) -> list[Site]:
+    """Return every activation site of ``model`` in the order of its modules; recognised or not.
+
+    No parameter is read, so models on the meta device are fine. Raises UnsupportedModel when ``model`` is no
+    ``nn.Module`` or cannot be edited.
+    """
+    check_model(model)
+    groups: dict[tuple[int, str], list[Candidate]] = {}
+    inside_a_site: set[int] = set()  # GELUActivation keeps F.gelu in its own attribute `act`
+    recognised: dict[int, Recognition] = {}
+    for place in places(model):
+        if id(place.module) in inside_a_site:
+            inside_a_site.update(id(child) for child in place.module.children())
+            continue
+        for finder in finders:
+            for candidate in finder.find(place):
+                target = candidate.target
+                found = recognised.setdefault(id(target), _recognise(candidate))
+                if isinstance(target, nn.Module) and found.activation:
+                    inside_a_site.add(id(target))
+                if found.activation or _worth_reporting(candidate):
+                    groups.setdefault(_identity(candidate), []).append(candidate)
+    return [_site(group, recognised[id(group[0].target)]) for group in groups.values()]
+
+
+def check_model(model: object) -> nn.Module:
+    """Return ``model`` when it is an ``nn.Module`` that can be edited; raise UnsupportedModel otherwise."""
+    if not isinstance(model, nn.Module):
+        raise UnsupportedModel(
+            f"{type(model).__name__} is not a torch.nn.Module",
+            why="sites are replaced on the modules of a PyTorch model",
+            next_step="load it first, for example with transformers.AutoModel.from_pretrained(...)",
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedModel(
+            "a scripted or traced model cannot be patched",
+            where=type(model).__name__,
+            why="its activations are compiled into the graph",
+            next_step="patch the model first, then call torch.jit.script or torch.jit.trace",
+        )
+    return model
+
+
+def _recognise(candidate: Candidate) -> Recognition:
+    """Known things by identity; strangers are run only when their name says activation: they may do anything."""
+    name = identify(candidate.target)
+    if name is not None:
+        return Recognition(name, "identity", "known class or function")
+    if _forward_is_replaced(candidate.target) or not _worth_reporting(candidate):
+        return Recognition(None, None, "neither known nor named like an activation")
+    return recognise(candidate.target)
+
+
+def _forward_is_replaced(target: object) -> bool:
+    return isinstance(target, nn.Module) and "forward" in vars(target)
+
+
+def _worth_reporting(candidate: Candidate) -> bool:
+    return looks_like_activation(candidate.owner.key) or looks_like_activation(describe(candidate.target))
+
+
+def _identity(candidate: Candidate) -> tuple[int, str]:
+    # A module object under several owners is one site. A plain function is shared by the whole process and
+    # has no state, so each attribute that holds it is a site of its own.
+    if isinstance(candidate.target, nn.Module):
+        return id(candidate.target), ""
+    return id(candidate.target), candidate.owner.names[0]
+
+
+def _site(group: list[Candidate], found: Recognition) -> Site:
+    return Site(
+        target=group[0].target,
+        owners=tuple(candidate.owner for candidate in group),
+        recognition=found,
+        implementation=describe(group[0].target),
+        obstacle=_INSTANCE_FORWARD if _forward_is_replaced(group[0].target) else None,
+    )

@@ -1,0 +1,63 @@
+"""Small helpers for tables of sites: one row for the same site of many layers."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+class HasName(Protocol):
+    """Anything with the dotted path of a site."""
+
+    @property
+    def name(self) -> str:
+        """The dotted path."""
+
+
+T = TypeVar("T", bound=HasName)
+
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.)")
+
+
+def collapse(things: Iterable[T]) -> list[tuple[str, list[T]]]:
+    """Group things whose names differ only in layer numbers: ``layer.0.act`` and ``layer.1.act`` become
+    ``("layer.[0-1].act", [...])``, in order of first appearance."""
+    groups: dict[str, list[T]] = {}
+    for thing in things:
+        groups.setdefault(_NUMBER.sub("#", thing.name), []).append(thing)
+    return [(_pattern(group), group) for group in groups.values()]
+
+
+def _pattern(group: list[T]) -> str:
+    columns = list(zip(*(_NUMBER.findall(thing.name) for thing in group), strict=True))
+    ranges = (_range(sorted({int(number) for number in column})) for column in columns)
+    return _NUMBER.sub(lambda _: next(ranges), group[0].name)
+
+
+def _range(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"[{numbers[0]}-{numbers[-1]}]"
+    return f"[{','.join(map(str, numbers))}]"
+
+
+def plain_table(*columns: str) -> Table:
+    """Return an empty table in the one style of this package."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def as_text(renderable: Any, width: int = 120) -> str:
+    """Render something of rich as plain text, without trailing spaces."""
+    target = io.StringIO()
+    Console(file=target, width=width, no_color=True, highlight=False, soft_wrap=True).print(renderable)
+    return "\n".join(line.rstrip() for line in target.getvalue().rstrip().splitlines())

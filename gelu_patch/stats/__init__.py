@@ -1,0 +1,1 @@
+"""Paired statistics on plain numpy arrays: no models, no files, no torch."""

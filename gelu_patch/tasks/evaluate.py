@@ -1,0 +1,168 @@
+"""Evaluate one model on labelled examples: one report, and one prediction per example."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.errors import DataError, InvalidMeasurement
+from gelu_patch.reporting.predictions import Predictions
+from gelu_patch.reporting.run_folder import PREDICTIONS, RunFolder, now
+from gelu_patch.reporting.schema import (
+    Data,
+    Environment,
+    PatchSummary,
+    Protocol,
+    Quality,
+    Report,
+    Subject,
+    Tool,
+)
+from gelu_patch.stats.single import wilson_interval
+from gelu_patch.tasks.base import DEFAULT_TASK, tasks
+from gelu_patch.tasks.data import TextExamples
+from gelu_patch.tasks.encoding import tokenizer_sha256
+from gelu_patch.tasks.labels import LabelMap
+from gelu_patch.tasks.metrics import metrics
+from gelu_patch.tasks.weights import weights_sha256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of ``evaluate_model``: the report, and the predictions that its numbers come from."""
+
+    report: Report
+    predictions: Predictions
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Write a run folder. Raises OutputExists when another run is there and not ``overwrite``."""
+        folder = RunFolder.create(path, overwrite=overwrite)
+        folder.write_predictions(self.predictions)
+        folder.write_report(self.report)
+        return folder
+
+
+def evaluate_model(
+    model: nn.Module,
+    *,
+    data: TextExamples,
+    tokenizer: Any,
+    labels: LabelMap | None = None,
+    task: str = DEFAULT_TASK,
+    batch_size: int = 32,
+    max_length: int = 128,
+    seed: int | None = None,
+    patch: PatchSummary | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Run ``model`` over ``data`` in evaluation mode and measure its quality; the model is left as it was.
+
+    ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``seed`` says
+    which training run made the model, ``patch`` what was patched; both go to the report. ``on_batch`` is
+    called with (examples done, examples in all).
+
+    Raises DataError for labels that the model does not know, UnsupportedModel when the model is no classifier
+    of these classes, and InvalidMeasurement when it answers with NaN or infinity.
+    """
+    started = time.perf_counter()
+    labels = labels or _labels_of(model)
+    kind = tasks.get(task)
+    encoded = kind.encode(data, labels=labels, tokenizer=tokenizer, max_length=max_length)
+    predictions = kind.predict(model, encoded, batch_size=batch_size, seed=seed, on_batch=on_batch)
+    refuse_nonfinite(predictions)
+    report = Report(
+        kind="eval",
+        run_id=uuid.uuid4().hex[:12],
+        created=now(),
+        duration_s=round(time.perf_counter() - started, 3),
+        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
+        subject=describe_model(model, patch),
+        data=describe_data(data, tokenizer, labels),
+        protocol=Protocol(
+            batch_size=batch_size,
+            padding="longest",
+            max_length=max_length,
+            seed=seed,
+            deterministic=torch.are_deterministic_algorithms_enabled(),
+        ),
+        quality=measure_quality(predictions, len(labels)),
+        environment=Environment(**fingerprint()),
+        files={"predictions": PREDICTIONS},
+    )
+    return Evaluation(report, predictions)
+
+
+def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
+    """Return every registered metric and the mean negative log-likelihood (natural log) of the labels.
+
+    Accuracy carries its 95 % Wilson interval; the others have none yet.
+    """
+    n = len(predictions)
+    quality = [
+        Quality(metric=each.name, value=each.compute(predictions.label, predictions.pred, n_classes), n=n)
+        for each in metrics
+    ]
+    for each in quality:
+        if each.metric == "accuracy":
+            each.ci, each.ci_method = wilson_interval(int(predictions.correct.sum()), n), "wilson"
+    nll = float(predictions.nll.mean())
+    return [*quality, Quality(metric="nll", higher_is_better=False, value=nll, n=n)]
+
+
+def describe_model(model: nn.Module, patch: PatchSummary | None = None) -> Subject:
+    """Return the report's section on the model; ``params`` counts shared parameters once."""
+    config = getattr(model, "config", None)
+    parameters = list(model.parameters())
+    return Subject(
+        model=str(getattr(config, "_name_or_path", "") or type(model).__name__),
+        revision=getattr(config, "_commit_hash", None),
+        weights_sha256=weights_sha256(model),
+        architecture=type(model).__name__,
+        dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "",
+        params=sum(parameter.numel() for parameter in parameters),
+        patch=patch or PatchSummary(),
+    )
+
+
+def describe_data(data: TextExamples, tokenizer: Any, labels: LabelMap) -> Data:
+    """Return the report's section on the examples, with the hashes that ``compare`` checks."""
+    return Data(
+        name=data.name,
+        n=len(data),
+        labels=list(labels.names),
+        ids_sha256=data.ids_sha256,
+        inputs_sha256=data.inputs_sha256,
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+    )
+
+
+def refuse_nonfinite(predictions: Predictions) -> None:
+    """Raise InvalidMeasurement when a logit is NaN or infinite: no metric means anything then."""
+    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
+    if broken.size:
+        raise InvalidMeasurement(
+            f"the model answers with NaN or infinity for {broken.size} of {len(predictions)} examples",
+            where=f"first at example {predictions.ids[broken[0]]!r}",
+            why="training diverged, the dtype overflows, or a kernel is wrong",
+            next_step="evaluate the unpatched model on the same data to tell which",
+        )
+
+
+def _labels_of(model: nn.Module) -> LabelMap:
+    id2label = getattr(getattr(model, "config", None), "id2label", None)
+    if not id2label:
+        raise DataError(
+            f"{type(model).__name__} does not say which classes it knows",
+            why="it has no config.id2label",
+            next_step="pass labels=LabelMap.from_examples(training_examples)",
+        )
+    return LabelMap.from_config(id2label)

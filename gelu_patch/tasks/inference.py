@@ -1,0 +1,129 @@
+"""Running a model over examples without changing it: modes kept, layout fixed, outputs checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gelu_patch.errors import UnsupportedModel, UsageError
+from gelu_patch.tasks.encoding import EncodedExamples
+
+Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module in evaluation mode, without gradients; afterwards give each its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        # Not inference_mode: a module that caches a tensor here could not be trained afterwards.
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def length_sorted_batches(lengths: Any, batch_size: int) -> list[list[int]]:
+    """Return the indices of all examples in batches, longest first, ties in the order of the data.
+
+    The layout depends on the data and ``batch_size`` only, so both arms of a comparison get the same.
+    """
+    if batch_size < 1:
+        raise UsageError(f"batch_size {batch_size} is not positive", next_step="--batch_size 32")
+    order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def predict_logits(
+    model: nn.Module, data: EncodedExamples, *, batch_size: int, on_batch: Progress | None = None
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return the logits ``(n, classes)`` of all examples, in the order of the data.
+
+    ``on_batch`` is called with (examples done, examples in all). The model's modes are restored.
+    Raises UnsupportedModel when the model cannot take the batches or gives no logits ``(batch, classes)``.
+    """
+    check_fits(model, data)
+    rows: list[Tensor | None] = [None] * len(data)
+    done = 0
+    with evaluation_mode(model):
+        for indices in length_sorted_batches(data.lengths, batch_size):
+            logits = class_logits(model, data.batch(indices)).float().cpu()
+            for index, row in zip(indices, logits, strict=True):
+                rows[index] = row
+            done += len(indices)
+            if on_batch is not None:
+                on_batch(done, len(data))
+    return torch.stack([row for row in rows if row is not None]).numpy()
+
+
+def class_logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """Run one batch and return its logits ``(batch, classes)`` on the model's device.
+
+    ``labels`` is held back, so that every model is scored by the same loss, whatever its own would be.
+    Raises UnsupportedModel when the output is something else.
+    """
+    accepted = _accepted_inputs(model)
+    device = next(model.parameters()).device
+    inputs = {
+        name: tensor.to(device)
+        for name, tensor in batch.items()
+        if name != "labels" and (accepted is None or name in accepted)
+    }
+    logits = getattr(model(**inputs), "logits", None)
+    size = len(batch["labels"])
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != size:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UnsupportedModel(
+            f"{type(model).__name__} does not classify texts",
+            why=f"its output should have .logits of shape ({size}, classes); found {found}",
+            next_step="give a model for sequence classification",
+        )
+    return logits
+
+
+def _accepted_inputs(model: nn.Module) -> frozenset[str] | None:
+    """Return the names that ``forward`` takes, or None when it takes anything."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return frozenset(parameter.name for parameter in parameters)
+
+
+def check_fits(model: nn.Module, data: EncodedExamples) -> None:
+    """Raise UnsupportedModel when the model cannot take these tokens, UsageError when they are too many."""
+    accepted = _accepted_inputs(model)
+    if accepted is not None and "input_ids" not in accepted:
+        raise UnsupportedModel(
+            f"{type(model).__name__} does not take token ids",
+            why=f"its forward takes {', '.join(sorted(accepted)) or 'nothing'}",
+            next_step="give a Transformers model for text",
+        )
+    _check_vocabulary(model, data)
+    positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    longest = int(data.lengths.max(initial=0))
+    if isinstance(positions, int) and longest > positions:
+        raise UsageError(
+            f"an example has {longest} tokens and {type(model).__name__} takes {positions}",
+            why="the tokenizer does not know the limit of the model",
+            next_step=f"--max_length {positions}",
+        )
+
+
+def _check_vocabulary(model: nn.Module, data: EncodedExamples) -> None:
+    find = getattr(model, "get_input_embeddings", None)
+    size = getattr(find() if find is not None else None, "num_embeddings", None)
+    largest = max((max(tokens, default=0) for tokens in data.features["input_ids"]), default=0)
+    if size is not None and largest >= size:
+        raise UnsupportedModel(
+            f"the tokenizer and {type(model).__name__} do not belong together",
+            why=f"the tokenizer gives token {largest} and the model knows {size} tokens",
+            next_step="pass the tokenizer that was saved with this model",
+        )

@@ -1,0 +1,91 @@
+"""The recipe of a fine-tuning run: the flags of the Hugging Face examples, with their names and meanings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from gelu_patch.errors import UsageError
+
+# The schedules of transformers.get_scheduler that need no further arguments.
+Schedule = Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+
+
+class Recipe(BaseModel):
+    """How to fine-tune. Raises UsageError, naming the flag, when a value cannot be meant.
+
+    The batch of one optimizer step is ``per_device_train_batch_size * gradient_accumulation_steps``.
+    ``max_train_steps`` counts optimizer steps and overrides ``num_train_epochs``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    num_train_epochs: float = Field(3.0, gt=0, allow_inf_nan=False)
+    max_train_steps: int | None = Field(None, gt=0)
+    per_device_train_batch_size: int = Field(8, gt=0)
+    gradient_accumulation_steps: int = Field(1, gt=0)
+    lr_scheduler_type: Schedule = "linear"
+    num_warmup_steps: int = Field(0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    group_by_length: bool = False
+    bf16: bool = False
+    fp16: bool = False
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            recipe = validate(values)
+        except ValidationError as error:
+            raise _usage_error(error) from error
+        if recipe.bf16 and recipe.fp16:
+            raise UsageError(
+                "bf16 and fp16 exclude each other", next_step="keep one; --bf16 is the safer one"
+            )
+        return recipe
+
+    @property
+    def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
+        """The precision of autocast, as Accelerate names it."""
+        return "bf16" if self.bf16 else "fp16" if self.fp16 else "no"
+
+    @property
+    def step_batch_size(self) -> int:
+        """Examples per optimizer step, all micro-batches together."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    def steps_per_epoch(self, n_examples: int) -> int:
+        """Optimizer steps in one pass over the data; the last one may be smaller."""
+        return math.ceil(n_examples / self.step_batch_size)
+
+    def total_steps(self, n_examples: int) -> int:
+        """Optimizer steps of the whole run."""
+        return self.max_train_steps or math.ceil(self.num_train_epochs * self.steps_per_epoch(n_examples))
+
+
+def _usage_error(error: ValidationError) -> UsageError:
+    """Return the first complaint as an error that names the flag and the value."""
+    first = error.errors()[0]
+    flag = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return UsageError(
+            f"a recipe has no {flag!r}",
+            why=f"it has {', '.join(Recipe.model_fields)}",
+            next_step="use the flag names of the Hugging Face examples",
+        )
+    return UsageError(
+        f"--{flag} {first['input']} cannot be meant", why=first["msg"], next_step="gelu-patch train --help"
+    )
