@@ -19,6 +19,7 @@ from gelu_patch.activations.recognise import describe
 from gelu_patch.errors import DataError, ModelNotFound, UnsupportedModel
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching.plan import Change, Plan
+from gelu_patch.patching.selectors import SAME_MATHEMATICS
 from gelu_patch.patching.transaction import Patch, apply_plan, stock_object
 from gelu_patch.sites import Site, find_sites
 
@@ -39,12 +40,9 @@ class Sidecar(BaseModel):
 def current_plan(model: nn.Module) -> Plan:
     """Return what is patched on ``model`` right now, as a plan from its stock state."""
     patched = [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
-    names = {str(site.activation) for site in patched}
-    return Plan(
-        model=type(model).__name__,
-        target=", ".join(sorted(names)) or "stock",
-        changes=tuple(_change(site, site.target) for site in patched),  # type: ignore[arg-type]
-    )
+    changes = tuple(_change(site, site.target) for site in patched)  # type: ignore[arg-type]
+    names = {change.after if change.changes_mathematics else SAME_MATHEMATICS for change in changes}
+    return Plan(model=type(model).__name__, target=", ".join(sorted(names)) or "stock", changes=changes)
 
 
 def _change(site: Site, module: KernelActivation) -> Change:

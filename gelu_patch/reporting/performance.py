@@ -55,9 +55,7 @@ def memory_results(baseline: Report, candidate: Report, policy: Policy) -> list[
     ]
 
 
-def _pairs(
-    baseline: Report, candidate: Report
-) -> Iterator[tuple[str, tuple[int, int] | None, int, int]]:
+def _pairs(baseline: Report, candidate: Report) -> Iterator[tuple[str, tuple[int, int] | None, int, int]]:
     before = {(entry.phase, entry.shape): entry.saved_for_backward_bytes for entry in baseline.memory}
     for entry in candidate.memory:
         old, new = before.get((entry.phase, entry.shape)), entry.saved_for_backward_bytes

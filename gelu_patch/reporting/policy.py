@@ -70,9 +70,7 @@ def _refusal(metric: Metric, text: str, why: str) -> UsageError:
     )
 
 
-def make_policy(
-    margins: Mapping[str, str] | None = None, *, source: Literal["file", "cli"] = "cli"
-) -> Policy:
+def make_policy(margins: Mapping[str, str] | None = None, *, source: Literal["file", "cli"] = "cli") -> Policy:
     """Return the policy with these margins, and the default margin for every metric that is not named.
 
     Raises UnknownName or UsageError on margins that cannot be meant. The hash covers all margins and alpha.

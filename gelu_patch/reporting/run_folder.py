@@ -40,20 +40,26 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    @classmethod
-    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """Make an empty run folder. Raises OutputExists when another run is there and not ``overwrite``."""
-        folder = cls(path)
-        if folder.has_report and not overwrite:
+    def check_free(self, *, overwrite: bool = False) -> None:
+        """Raise OutputExists when another run is here and not ``overwrite``; cheap, so it can be asked first."""
+        if self.has_report and not overwrite:
             raise OutputExists(
-                f"{folder.path} already holds a run",
+                f"{self.path} already holds a run",
                 why=f"{REPORT} is there, and writing into it would mix two runs",
                 next_step="choose another --output_dir, or add --overwrite_output_dir to replace it",
             )
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Make an empty run folder. Raises OutputExists when another run is there and not ``overwrite``.
+
+        What an interrupted run left behind (there is no report then) is removed.
+        """
+        folder = cls(path)
+        folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        if overwrite:
-            for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
-                (folder.path / name).unlink(missing_ok=True)
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
+            (folder.path / name).unlink(missing_ok=True)
         return folder
 
     @classmethod

@@ -326,6 +326,15 @@ class Arm(Section):
     memory: list[Memory] = []
 
 
+class Check(Section):
+    """One yes-or-no fact that was measured, with the bar that it was held against."""
+
+    name: str
+    passed: bool
+    measured: str
+    bar: str
+
+
 class Report(Section):
     """One ``report.json``. A comparison of several arms fills ``arms`` and ``comparisons``;
     ``comparison`` is then the first of them, and ``verdict`` and ``exit_code`` repeat its outcome."""
@@ -350,6 +359,7 @@ class Report(Section):
     comparison: Comparison | None = None
     arms: list[Arm] = []
     comparisons: list[Comparison] = []
+    checks: list[Check] = []
     verdict: VerdictName | None = None
     exit_code: int | None = None
     notes: list[str] = []

@@ -24,9 +24,12 @@ DEFAULT_TASK = "text-classification"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready for a task. ``notes`` are sentences for the user, such as which weights are new."""
+    """A model ready for a task: a ``PreTrainedModel``, which is untyped here as Transformers is.
 
-    model: nn.Module
+    ``notes`` are sentences for the user, such as which weights are new.
+    """
+
+    model: Any
     tokenizer: Any
     labels: LabelMap
     notes: tuple[str, ...] = ()

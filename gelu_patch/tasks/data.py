@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gelu_patch.errors import DataError
 from gelu_patch.reporting.predictions import digest
@@ -26,13 +26,15 @@ TEXT_COLUMNS: tuple[tuple[str, str | None], ...] = (
 )
 NAMED_AT_MOST = 5
 
+Source = Literal["file", "hub", "synthetic", "package"]
+
 
 @dataclass(frozen=True)
 class TextExamples:
     """Labelled texts in the order of their file; every tuple has one entry per example.
 
     ``labels`` are the labels as written in the file, as text; ``text_pairs`` is None for single texts.
-    ``name`` says where they come from, in errors and reports.
+    ``name`` says where they come from, in errors and reports, and ``source`` what kind of place that is.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +42,7 @@ class TextExamples:
     text_pairs: tuple[str, ...] | None
     labels: tuple[str, ...]
     name: str
+    source: Source = "file"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -138,9 +141,7 @@ def _ids(path: Path, columns: Columns, asked: str | None) -> tuple[str, ...]:
 def _texts(path: Path, name: str, values: list[Any]) -> tuple[str, ...]:
     next_step = f"remove these rows, or name another column: --text_column (now {name!r})"
     _refuse(path, values, _is_blank, f"no text in column {name!r}", next_step)
-    _refuse(
-        path, values, lambda v: not isinstance(v, str), f"something else than text in {name!r}", next_step
-    )
+    _refuse(path, values, lambda v: not isinstance(v, str), f"something else than text in {name!r}", next_step)
     return tuple(values)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,9 +36,9 @@ class EncodedExamples:
         return len(self.ids)
 
     @property
-    def lengths(self) -> IntArray:
-        """Number of tokens of each example, ``(n,)`` int64."""
-        return np.array([len(tokens) for tokens in self.features["input_ids"]], dtype=np.int64)
+    def lengths(self) -> list[int]:
+        """Number of tokens of each example."""
+        return [len(tokens) for tokens in self.features["input_ids"]]
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Return the examples ``indices``, padded to the longest of them: tensors ``(batch, seq)``.
@@ -51,9 +50,7 @@ class EncodedExamples:
         return {**padded, "labels": torch.from_numpy(self.labels[list(indices)])}
 
 
-def encode_texts(
-    examples: TextExamples, labels: IntArray, tokenizer: Any, max_length: int
-) -> EncodedExamples:
+def encode_texts(examples: TextExamples, labels: IntArray, tokenizer: Any, max_length: int) -> EncodedExamples:
     """Tokenise ``examples``, cut to ``max_length`` tokens or to the tokenizer's own limit if that is less.
 
     Raises UsageError when ``max_length`` leaves no room for text.

@@ -136,6 +136,7 @@ def describe_model(model: nn.Module, patch: PatchSummary | None = None) -> Subje
 def describe_data(data: TextExamples, tokenizer: Any, labels: LabelMap) -> Data:
     """Return the report's section on the examples, with the hashes that ``compare`` checks."""
     return Data(
+        source=data.source,
         name=data.name,
         n=len(data),
         labels=list(labels.names),

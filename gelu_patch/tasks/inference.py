@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,14 +31,14 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def length_sorted_batches(lengths: Any, batch_size: int) -> list[list[int]]:
+def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Return the indices of all examples in batches, longest first, ties in the order of the data.
 
     The layout depends on the data and ``batch_size`` only, so both arms of a comparison get the same.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size {batch_size} is not positive", next_step="--batch_size 32")
-    order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -108,7 +108,7 @@ def check_fits(model: nn.Module, data: EncodedExamples) -> None:
         )
     _check_vocabulary(model, data)
     positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    longest = int(data.lengths.max(initial=0))
+    longest = max(data.lengths, default=0)
     if isinstance(positions, int) and longest > positions:
         raise UsageError(
             f"an example has {longest} tokens and {type(model).__name__} takes {positions}",

@@ -75,6 +75,13 @@ def load_tokenizer(checkpoint: str, *, trust_remote_code: bool = False, revision
         tokenizer = AutoTokenizer.from_pretrained(
             checkpoint, trust_remote_code=trust_remote_code, revision=revision
         )
+    # Without files Transformers makes a tokenizer that knows no word, and every text becomes unknown tokens.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ModelNotFound(
+            f"there is no tokenizer in {checkpoint}",
+            why="it has no tokenizer.json, vocabulary or the like",
+            next_step="save the tokenizer there too: tokenizer.save_pretrained(...)",
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:

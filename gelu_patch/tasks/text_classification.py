@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -96,9 +97,8 @@ class TextClassification:
                 why=f"a label has number {int(data.labels.max())}, and numbers start at 0",
                 next_step="evaluate with the labels that this model was trained with",
             )
-        return Predictions(
-            ids=list(data.ids), label=data.labels, logits=logits, n_tokens=data.lengths, seed=seed
-        )
+        n_tokens = np.array(data.lengths, dtype=np.int64)
+        return Predictions(ids=list(data.ids), label=data.labels, logits=logits, n_tokens=n_tokens, seed=seed)
 
 
 def _classes(config: Any, train: TextExamples | None) -> LabelMap:

@@ -30,9 +30,7 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
         raise MissingExtra.of("accelerate", "train", "fine-tuning") from error
     on_cpu = not torch.cuda.is_available()
     if on_cpu and recipe.fp16:
-        raise UsageError(
-            "fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither"
-        )
+        raise UsageError("fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither")
     _refuse_several_processes(int(os.environ.get("WORLD_SIZE", "1")))
     callers_own = bool(PartialState._shared_state)
     try:
@@ -41,7 +39,7 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
         raise UsageError(
             f"cannot set up training with mixed precision {recipe.mixed_precision!r}",
             why=str(error),
-            next_step="use the settings of the Accelerator that this process already has, or drop --bf16/--fp16",
+            next_step="use the settings of the Accelerator that this process has, or drop --bf16 and --fp16",
         ) from error
     try:
         _refuse_several_processes(accelerator.num_processes)

@@ -15,7 +15,7 @@ from gelu_patch.errors import UsageError
 from gelu_patch.reporting.schema import SeedRun
 from gelu_patch.training.accelerator import accelerator_for
 from gelu_patch.training.log import StepRecord, TrainingLog
-from gelu_patch.training.optimizer import build_optimizer, build_schedule
+from gelu_patch.training.optimizer import build_optimizer, learning_rates
 from gelu_patch.training.order import Step, all_steps, micro_batches
 from gelu_patch.training.recipe import Recipe
 from gelu_patch.training.summary import summarise
@@ -67,7 +67,6 @@ def finetune(
     total_steps = recipe.total_steps(len(lengths))
     records: list[StepRecord] = []
     scores: list[float] = []
-    started = time.perf_counter()
     with accelerator_for(recipe) as accelerator, TrainingLog(log_path) as log:
         trainer = _Trainer(model, data, recipe, loss, accelerator, total_steps)
         for step in all_steps(lengths, recipe):
@@ -81,13 +80,7 @@ def finetune(
             if validate is not None and step.ends_epoch:
                 scores.append(validate(model))
     model.eval()
-    return summarise(
-        recipe.seed,
-        records,
-        scores,
-        diverged=is_hopeless(records),
-        seconds=time.perf_counter() - started,
-    )
+    return summarise(recipe.seed, records, scores, diverged=is_hopeless(records))
 
 
 def is_hopeless(records: Sequence[StepRecord]) -> bool:
@@ -97,7 +90,7 @@ def is_hopeless(records: Sequence[StepRecord]) -> bool:
 
 
 class _Trainer:
-    """What one run needs to do an optimizer step: model, data, optimizer and schedule, made ready in order."""
+    """What one run needs for an optimizer step: model, data and optimizer, made in order."""
 
     def __init__(
         self,
@@ -113,24 +106,24 @@ class _Trainer:
         self.model = model.to(accelerator.device).train()
         self.data, self.recipe, self.loss, self.accelerator = data, recipe, loss, accelerator
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = build_optimizer(model, recipe)
-        self.schedule = build_schedule(optimizer, recipe, total_steps)
-        self.optimizer = accelerator.prepare(optimizer)
+        self.optimizer = accelerator.prepare(build_optimizer(model, recipe))
+        self.learning_rate_of = learning_rates(recipe, total_steps)
         self.steps_done = 0
         # Last, right before the first batch: what an arm's setup drew must not shift its dropout.
         set_seed(recipe.seed)
 
     def run(self, step: Step) -> StepRecord:
-        """Do one optimizer step: its micro-batches, clipping, the update, the next learning rate."""
+        """Do one optimizer step: learning rate, micro-batches, clipping, update."""
         started = time.perf_counter()
-        learning_rate = float(self.schedule.get_last_lr()[0])
+        learning_rate = self.learning_rate_of(self.steps_done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
         loss = float(self._accumulate(step))
         norm = float(self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
         # The loss scaler of fp16 must see every step: it skips bad ones itself, and learns from them.
         if self.accelerator.scaler is not None or (math.isfinite(loss) and math.isfinite(norm)):
             self.optimizer.step()
         self.optimizer.zero_grad()
-        self.schedule.step()
         self.steps_done += 1
         return StepRecord(
             seed=self.recipe.seed,

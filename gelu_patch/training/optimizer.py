@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -35,13 +35,19 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, total_steps: int) -> Any:
-    """Return the scheduler that sets the learning rate of each of ``total_steps`` optimizer steps."""
+def learning_rates(recipe: Recipe, total_steps: int) -> Callable[[int], float]:
+    """Return the learning rate of each optimizer step, the first being 0.
+
+    A function of the step alone: a step that was skipped cannot shift the schedule of one arm.
+    """
     from transformers import get_scheduler
 
-    return get_scheduler(
+    nothing = torch.optim.AdamW([torch.zeros(1)], lr=recipe.learning_rate)
+    schedule = get_scheduler(
         recipe.lr_scheduler_type,
-        optimizer=optimizer,
+        optimizer=nothing,
         num_warmup_steps=recipe.num_warmup_steps,
         num_training_steps=total_steps,
     )
+    factor = schedule.lr_lambdas[0]
+    return lambda step: float(recipe.learning_rate * factor(step))

@@ -30,19 +30,19 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
-    num_train_epochs: float = Field(3.0, gt=0, allow_inf_nan=False)
-    max_train_steps: int | None = Field(None, gt=0)
-    per_device_train_batch_size: int = Field(8, gt=0)
-    gradient_accumulation_steps: int = Field(1, gt=0)
-    lr_scheduler_type: Schedule = "linear"
-    num_warmup_steps: int = Field(0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    group_by_length: bool = False
-    bf16: bool = False
-    fp16: bool = False
-    seed: int = Field(0, ge=0, lt=2**32)
+    learning_rate: float = Field(default=5e-5, gt=0, allow_inf_nan=False, description="Peak rate of AdamW.")
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Not on biases and norms.")
+    num_train_epochs: float = Field(default=3.0, gt=0, allow_inf_nan=False, description="Passes over the data.")
+    max_train_steps: int | None = Field(default=None, gt=0, description="Optimizer steps, instead of epochs.")
+    per_device_train_batch_size: int = Field(default=8, gt=0, description="Examples per forward.")
+    gradient_accumulation_steps: int = Field(default=1, gt=0, description="Forwards per optimizer step.")
+    lr_scheduler_type: Schedule = Field(default="linear", description="Schedule of the learning rate.")
+    num_warmup_steps: int = Field(default=0, ge=0, description="Optimizer steps of linear warm-up.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
+    group_by_length: bool = Field(default=False, description="Batches of similar length: less padding.")
+    bf16: bool = Field(default=False, description="Autocast to bfloat16.")
+    fp16: bool = Field(default=False, description="Autocast to float16, on a GPU.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the head, the data order and dropout.")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -52,9 +52,7 @@ class Recipe(BaseModel):
         except ValidationError as error:
             raise _usage_error(error) from error
         if recipe.bf16 and recipe.fp16:
-            raise UsageError(
-                "bf16 and fp16 exclude each other", next_step="keep one; --bf16 is the safer one"
-            )
+            raise UsageError("bf16 and fp16 exclude each other", next_step="keep one; --bf16 is the safer one")
         return recipe
 
     @property

@@ -15,13 +15,11 @@ CURVE_POINTS = 400
 FINAL_STEPS = 50
 
 
-def summarise(
-    seed: int, records: Sequence[StepRecord], scores: Sequence[float], *, diverged: bool, seconds: float
-) -> SeedRun:
+def summarise(seed: int, records: Sequence[StepRecord], scores: Sequence[float], *, diverged: bool) -> SeedRun:
     """Return the summary of one run; ``scores`` is the validation metric at the end of each epoch.
 
-    ``final_loss`` is the mean of the last 50 finite losses and ``loss_auc`` the mean height of the loss curve.
-    Figures that have no finite step to stand on are None.
+    ``final_loss`` is the mean of the last 50 finite losses, ``loss_auc`` the mean height of the loss curve,
+    ``seconds`` the time of the steps alone, without validation. Figures without a finite step are None.
     """
     losses = [record.loss for record in records if record.is_finite]
     norms = [record.grad_norm for record in records if record.is_finite]
@@ -29,7 +27,7 @@ def summarise(
         seed=seed,
         steps=len(records),
         epochs=records[-1].epoch if records else 0.0,
-        seconds=round(seconds, 3),
+        seconds=round(sum(record.seconds for record in records), 3),
         best=max(scores, default=None),
         last=scores[-1] if scores else None,
         final_loss=float(np.mean(losses[-FINAL_STEPS:])) if losses else None,

@@ -1,0 +1,60 @@
+"""The entry point: verbs, flags written with ``-`` or ``_``, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gelu_patch.cli import compare, demo, evaluate, inspect, train
+from gelu_patch.environment import DISTRIBUTION, package_version
+from gelu_patch.errors import GeluPatchError
+
+EXIT_CODES = """
+Exit codes: 0 fine (SHIP, NO GAIN), 1 DO NOT SHIP, 2 usage, 3 INCONCLUSIVE or PRELIMINARY, 4 NOT COMPARABLE,
+5 INVALID, 6 model, data or permission missing, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="gelu-patch",
+    help="Swap the GELU activations of a Transformers model and measure whether the swap may ship.",
+    epilog=EXIT_CODES.strip(),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # boxes cut long flag names short
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("-", "_"),
+    },
+)
+app.command("inspect")(inspect.inspect)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{DISTRIBUTION} {package_version(DISTRIBUTION) or 'unknown'}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with the code that ``errors.ExitCode`` documents."""
+    try:
+        app()
+    except GeluPatchError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(int(error.exit_code))

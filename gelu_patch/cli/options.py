@@ -1,0 +1,77 @@
+"""Flags that several verbs share, with the names of the Hugging Face example scripts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, Field
+from rich.console import Console
+
+from gelu_patch.environment import OFFLINE_VARIABLES
+from gelu_patch.reporting.run_folder import RunFolder
+
+Activation = Annotated[
+    str,
+    typer.Option(
+        "--activation",
+        help="gelu_fused (same mathematics, best kernel), the name of an activation such as gelu_tanh or relu, "
+        "or stock to leave the model as it is.",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Glob on site paths, such as 'encoder.layer.[0-5].*'. May be repeated."),
+]
+Task = Annotated[str, typer.Option("--task", help="What the model is asked.")]
+EvalBatchSize = Annotated[int, typer.Option("--per_device_eval_batch_size", min=1)]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust_remote_code", help="Run Python code that comes with the checkpoint.")
+]
+Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub model.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite_output_dir", help="Replace the run that --output_dir holds.")
+]
+OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder of the run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+class Columns(BaseModel):
+    """Which columns of a file hold what; found by their usual names when not given."""
+
+    text_column: str | None = Field(None, description="Column of the texts.")
+    text_pair_column: str | None = Field(None, description="Column of the second texts.")
+    label_column: str | None = Field(None, description="Column of the labels.")
+    id_column: str | None = Field(None, description="Column of the example ids.")
+
+
+def _go_offline(wanted: bool) -> None:
+    if wanted:
+        # Before any Hugging Face library is imported: they read these variables once.
+        os.environ.update(dict.fromkeys(OFFLINE_VARIABLES, "1"))
+
+
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=_go_offline, is_eager=True, help="Never ask the Hub.")
+]
+
+# Results go to standard output; progress, notes and errors to standard error.
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_run(run: RunFolder) -> None:
+    """Print what a run measured, and where it is."""
+    report = run.report
+    for each in report.quality:
+        interval = f" [{each.ci[0]:.4f}, {each.ci[1]:.4f}]" if each.ci else ""
+        out.print(f"{each.metric:<22} {each.value:.4f}{interval}  n = {each.n}")
+    for training in report.training.per_seed if report.training else []:
+        if training.final_loss is not None:
+            out.print(f"{'final training loss':<22} {training.final_loss:.4f}  {training.steps} steps")
+    for warning in report.warnings:
+        err.print(f"note: {warning}")
+    out.print(f"run folder: {run.path}")

@@ -1,0 +1,61 @@
+"""``gelu-patch train``: fine-tune one arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gelu_patch.cli import options
+from gelu_patch.cli.fields import takes
+from gelu_patch.training.recipe import Recipe
+
+
+@takes(options.Columns, "columns")
+@takes(Recipe, "recipe")
+def train(
+    model_name_or_path: Annotated[str, typer.Option("--model_name_or_path", help="Directory or Hub id.")],
+    train_file: Annotated[Path, typer.Option("--train_file", help="CSV, TSV, JSON lines, Parquet or dataset.")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder of the run.")],
+    recipe: Recipe,
+    columns: options.Columns,
+    validation_file: Annotated[
+        Path | None, typer.Option("--validation_file", help="Scored after every epoch and at the end.")
+    ] = None,
+    activation: options.Activation = "stock",
+    where: options.Where = None,
+    task: options.Task = "text-classification",
+    max_length: Annotated[int, typer.Option("--max_length", min=2, help="Tokens per example.")] = 128,
+    per_device_eval_batch_size: options.EvalBatchSize = 32,
+    trust_remote_code: options.TrustRemoteCode = False,
+    revision: options.Revision = None,
+    overwrite_output_dir: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    offline: options.Offline = False,
+) -> None:
+    """Fine-tune a checkpoint, stock or patched, and write a run folder for `eval` and `compare`."""
+    from gelu_patch.reporting.run_folder import RunFolder
+    from gelu_patch.runs.progress import ConsoleProgress, Silent
+    from gelu_patch.runs.train import TrainingJob, train_run
+    from gelu_patch.tasks.data import read_examples
+
+    RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)
+    job = TrainingJob(
+        model_name_or_path=model_name_or_path,
+        train=read_examples(train_file, **columns.model_dump()),
+        validation=read_examples(validation_file, **columns.model_dump()) if validation_file else None,
+        recipe=recipe,
+        activation=activation,
+        where=where,
+        task=task,
+        max_length=max_length,
+        per_device_eval_batch_size=per_device_eval_batch_size,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+    )
+    progress = Silent() if quiet else ConsoleProgress(options.err)
+    run = train_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+    options.print_run(run)
+    next_step = f"gelu-patch eval {output_dir} --test_file test.csv"
+    options.err.print(f"next: {next_step}, then gelu-patch compare runs/stock {output_dir}")

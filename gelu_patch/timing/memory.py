@@ -1,0 +1,84 @@
+"""What autograd keeps for the backward pass: bytes of the whole model, and tensors of each activation site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from gelu_patch.reporting.schema import Memory
+from gelu_patch.sites import find_sites
+from gelu_patch.timing.workloads import Inputs, Shape
+
+
+def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
+    """Run one forward in training mode and count what is kept for backward.
+
+    Bytes are those of distinct storages, without parameters and buffers. For the activation sites, a storage is
+    counted once a site: its input, which a Linear made, is the site's when the site keeps it. Sites that are
+    plain functions in attributes cannot be told apart from their surroundings and are counted in the total only.
+    """
+    ledger = _Ledger(model)
+    flags = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        # The output is held until the end: storages that are freed early would be given out, and counted, twice.
+        with ledger.watching(model), torch.random.fork_rng(), torch.enable_grad():
+            output = model(**inputs)
+        del output
+    finally:
+        for module, training in flags:
+            module.training = training
+    per_site = ledger.per_site.values()
+    return Memory(
+        phase="training",
+        shape=shape,
+        saved_for_backward_bytes=sum(ledger.total.values()),
+        activation_saved_bytes=sum(sum(sizes.values()) for sizes in per_site),
+        activation_saved_tensors=max((len(sizes) for sizes in per_site), default=None),
+    )
+
+
+class _Ledger:
+    """Storages kept for backward, by data pointer: of everything, and of each site."""
+
+    def __init__(self, model: nn.Module) -> None:
+        tensors = chain(model.parameters(), model.buffers())
+        self._weights = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self._inside: list[int] = []
+        self.total: dict[int, int] = {}
+        self.per_site: dict[int, dict[int, int]] = {}
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._weights:
+            self.total[storage.data_ptr()] = storage.nbytes()
+            for site in self._inside:
+                self.per_site[site][storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Count during the block, with hooks on the sites that are gone afterwards."""
+        handles = []
+        for site in find_sites(model):
+            if site.is_gelu and isinstance(site.target, nn.Module):
+                self.per_site[id(site.target)] = {}
+                handles.append(site.target.register_forward_pre_hook(self._enter))
+                handles.append(site.target.register_forward_hook(self._leave))
+        try:
+            with saved_tensors_hooks(self._pack, lambda tensor: tensor):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, module: nn.Module, _args: object) -> None:
+        self._inside.append(id(module))
+
+    def _leave(self, _module: nn.Module, _args: object, _output: object) -> None:
+        self._inside.pop()
