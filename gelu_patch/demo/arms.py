@@ -79,6 +79,7 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
             TARGETS,
             shapes=settings.shapes,
             n_pairs=settings.n_pairs,
+            max_pairs=settings.most_repeats * settings.n_pairs,
             on_round=lambda done, total: update(done, total, ""),
         )
     with progress.bar("latency, training") as update:
@@ -88,6 +89,7 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
             shapes=settings.shapes[-1:],
             phases=("forward_backward",),
             n_pairs=settings.n_training_pairs,
+            max_pairs=settings.most_repeats * settings.n_training_pairs,
             on_round=lambda done, total: update(done, total, ""),
         )
     latency = {arm: forward.latency[arm] + training.latency[arm] for arm in forward.arms}

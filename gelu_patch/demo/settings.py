@@ -27,6 +27,7 @@ class Settings:
     shapes: tuple[tuple[int, int], ...] = ((1, 32), (16, 32))
     n_pairs: int = 120
     n_training_pairs: int = 40
+    most_repeats: int = 4  # of the pairs, on a machine too noisy for the A/A control
     gpt2_shape: tuple[int, int] = (4, 128)
 
     @classmethod
@@ -39,6 +40,7 @@ class Settings:
             shapes=((2, 16),),
             n_pairs=10,
             n_training_pairs=10,
+            most_repeats=1,
             gpt2_shape=(1, 16),
         )
 

@@ -53,20 +53,31 @@ def relu2(x: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Op:
+    """A function and what its bound is made of.
+
+    ``roundings`` is how often a 16-bit result is rounded on the way, ``tail`` the absolute error that ATen's
+    float32 GELU has left of -5, ``limit`` where values or gradients stop being finite.
+    """
+
     function: Function
     saved_tensors: int = 1
-    limit: float = 1e18  # beyond it float32 gradients of the tanh form are NaN
+    roundings: int = 1
+    tail: float = 2e-6
+    limit: float = 1e18
 
 
 _OPS: dict[str, _Op] = {
     "gelu": _Op(gelu),
     "gelu_tanh": _Op(gelu_tanh),
-    "gelu_quick": _Op(gelu_quick),
+    "gelu_quick": _Op(gelu_quick, roundings=3),
     "gelu_10": _Op(gelu_10, saved_tensors=2),
-    "relu": _Op(F.relu),
-    "relu2": _Op(relu2, limit=1e9),  # gradients and values stay far from overflow
+    "relu": _Op(F.relu, roundings=0, tail=0.0),
+    "relu2": _Op(relu2, tail=0.0, limit=1e9),
     "silu": _Op(F.silu),
 }
+
+# float16 ends at 65504, and 1.702 x must stay below it.
+_LIMIT_FLOAT16 = 1e4
 
 
 class EagerKernel(Kernel):
@@ -93,23 +104,28 @@ class EagerKernel(Kernel):
         return _OPS[activations.get(activation).name].saved_tensors
 
     def bound(self, activation: str, dtype: torch.dtype) -> Bound:
-        """Rounding of the output and of each step, plus ATen's absolute error in the left tail (2e-6)."""
-        return self._bound(activation, dtype, steps=3, absolute=2e-6)
+        """Rounding of the result, and of each op that a 16-bit result passes through; and ATen's left tail."""
+        return self._bound(activation, dtype, relative=3.0, absolute=1.0)
 
     def gradient_bound(self, activation: str, dtype: torch.dtype) -> Bound:
-        """As ``bound``; the derivative crosses 0, where only the absolute error means something."""
-        return self._bound(activation, dtype, steps=4, absolute=4e-6)
+        """As ``bound``; the derivative crosses 0, where a rounding on the way is an absolute error."""
+        return self._bound(activation, dtype, relative=4.0, absolute=2.0, crossing=0.25)
 
-    def _bound(self, activation: str, dtype: torch.dtype, *, steps: int, absolute: float) -> Bound:
+    def _bound(
+        self, activation: str, dtype: torch.dtype, *, relative: float, absolute: float, crossing: float = 0.0
+    ) -> Bound:
         op = _OPS[activations.get(activation).name]
         epsilon = torch.finfo(dtype).eps
-        limit = min(op.limit, 1e4) if dtype == torch.float16 else op.limit
+        tiny = torch.finfo(dtype).tiny * epsilon if op.roundings else 0.0  # half a subnormal step and more
         if dtype == torch.float64:
-            return Bound(1e-14, 16 * epsilon, min(limit, 1e18))
+            return Bound(1e-14 if op.tail else tiny, 16 * epsilon, op.limit)
         if dtype == torch.float32:
-            return Bound(absolute, steps * epsilon, limit)
-        # 16-bit: ATen computes each op in float32 and rounds once an op.
-        return Bound(steps * epsilon * epsilon + absolute, steps * epsilon, limit)
+            return Bound(absolute * op.tail + tiny, relative * epsilon * min(op.roundings, 1), op.limit)
+        # 16-bit: ATen computes each op in float32 and rounds once an op. A rounded argument of the exponential
+        # costs relative accuracy in the tail (eps^2 is that, absolute); a lone op has no rounded argument.
+        passing = max(crossing * epsilon, epsilon**2) if op.roundings > 1 else 0.0
+        limit = min(op.limit, _LIMIT_FLOAT16) if dtype == torch.float16 else op.limit
+        return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit)
 
 
 EAGER = register_kernel(EagerKernel())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,33 +14,54 @@ from gelu_patch.activations.base import activations
 from gelu_patch.kernels import KernelActivation, Request, select
 from gelu_patch.patching.selectors import SAME_MATHEMATICS, target_name
 
-# The table is global to the process; this variable is not, so that threads outside of the block which build a
-# model meanwhile get the stock activation.
-_inside: ContextVar[bool] = ContextVar("gelu_patch_act2fn", default=False)
+# The table is global to the process, the wish is not: a thread outside of any block, which builds a model
+# meanwhile, gets the stock activation, and blocks of several threads may overlap.
+_wanted: ContextVar[str | None] = ContextVar("gelu_patch_act2fn", default=None)
+_lock = threading.Lock()
+_open_blocks = 0
+_stock: dict[str, Any] = {}
 
 
 @contextmanager
 def patch_act2fn(target: str) -> Iterator[None]:
     """Make every GELU look-up in ``transformers.activations.ACT2FN`` give ``target``, inside the block.
 
-    For models built inside (``from_pretrained``, ``from_config``); models built before are not touched, and
-    models built inside stay patched after it (``unpatch_model`` undoes that too). Only what a model takes from
+    For models built inside (``from_pretrained``, ``from_config``). Models built before are not touched; models
+    built inside stay patched after it, and ``unpatch_model`` undoes that too. Only what a model takes from
     ACT2FN while it is built is reached: see what is left with ``inspect_model(model, example_inputs)``, or use
     ``patch_model`` on the finished model. Raises UnknownName for an unknown target.
     """
-    from transformers.activations import ACT2FN
-
-    wanted = target_name(target)
-    stock = {key: dict.__getitem__(ACT2FN, key) for key in ACT2FN if _is_gelu(key)}
-    token = _inside.set(True)
+    token = _wanted.set(target_name(target))
+    _enter()
     try:
-        for key, content in stock.items():
-            ACT2FN[key] = (_Entry(key, content, wanted), {})
         yield
     finally:
-        _inside.reset(token)
-        for key, content in stock.items():
-            ACT2FN[key] = content
+        _leave()
+        _wanted.reset(token)
+
+
+def _enter() -> None:
+    global _open_blocks
+    from transformers.activations import ACT2FN
+
+    with _lock:
+        _open_blocks += 1
+        if _open_blocks == 1:
+            _stock.update({key: dict.__getitem__(ACT2FN, key) for key in ACT2FN if _is_gelu(key)})
+            for key, content in _stock.items():
+                ACT2FN[key] = (_Entry(key, content), {})
+
+
+def _leave() -> None:
+    global _open_blocks
+    from transformers.activations import ACT2FN
+
+    with _lock:
+        _open_blocks -= 1
+        if _open_blocks == 0:
+            for key, content in _stock.items():
+                ACT2FN[key] = content
+            _stock.clear()
 
 
 def _is_gelu(key: str) -> bool:
@@ -47,17 +69,18 @@ def _is_gelu(key: str) -> bool:
 
 
 class _Entry:
-    """What stands in the table during the block: called like the class that it stands for."""
+    """What stands in the table during a block: called like the class that it stands for."""
 
-    def __init__(self, key: str, content: Any, wanted: str) -> None:
+    def __init__(self, key: str, content: Any) -> None:
         self.before = activations.get(key).name
-        self.after = self.before if wanted == SAME_MATHEMATICS else wanted
         self.content = content
 
     def __call__(self) -> torch.nn.Module:
         kind, arguments = self.content if isinstance(self.content, tuple) else (self.content, {})
         original: torch.nn.Module = kind(**arguments)
-        if not _inside.get():
+        wanted = _wanted.get()
+        if wanted is None:
             return original
-        request = Request(self.after, torch.get_default_device().type, torch.get_default_dtype())
-        return KernelActivation(self.after, select(request).kernel.name, original=original, origin=self.before)
+        after = self.before if wanted == SAME_MATHEMATICS else wanted
+        request = Request(after, torch.get_default_device().type, torch.get_default_dtype())
+        return KernelActivation(after, select(request).kernel.name, original=original, origin=self.before)

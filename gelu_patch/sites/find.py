@@ -74,7 +74,8 @@ def _forward_is_replaced(target: object) -> bool:
 
 
 def _worth_reporting(candidate: Candidate) -> bool:
-    return looks_like_activation(candidate.owner.key) or looks_like_activation(describe(candidate.target))
+    own_name = describe(candidate.target).rsplit(".", 1)[-1]
+    return looks_like_activation(candidate.owner.key) or looks_like_activation(own_name)
 
 
 def _identity(candidate: Candidate) -> tuple[int, str]:

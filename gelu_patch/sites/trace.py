@@ -29,7 +29,7 @@ from gelu_patch.sites.base import Site, places
 _TORCH = str(Path(torch.__file__).parent)
 _QUICK_IN_SOURCE = re.compile(r"1\.702")
 _TANH_IN_SOURCE = re.compile(r"0\.0447|0\.1070|0\.0356774")
-_ERF_IN_SOURCE = re.compile(r"erf\(.*(sqrt\(\s*2|1\.414|0\.7071|M_SQRT)", re.DOTALL)
+_ERF_IN_SOURCE = re.compile(r"erf\(.{0,80}?(sqrt|1\.414|0\.7071|2(\.0)?\s*\*\*\s*0?\.5)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def _readable(path: Path) -> Iterator[None]:
             next_step=f"convert it, for example: iconv -f LATIN1 -t UTF-8 {path}",
         ) from error
     except OSError as error:
-        raise _damaged(path, f"{type(error).__name__}: {error.strerror or error}") from error
+        why = f"{type(error).__name__}: {error.strerror or error}"
+        raise _damaged(path, why, "check the file and its permissions") from error
 
 
 def _damaged(path: Path, why: str, next_step: str = "write the file again: it is damaged") -> DataError:

@@ -55,6 +55,8 @@ class TextClassification:
         config = load_config(checkpoint, **access)
         labels = _classes(config, train)
         tokenizer = load_tokenizer(checkpoint, **access)
+        positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = tokenizer.pad_token_id
         config.id2label, config.label2id = labels.id2label, labels.label2id

@@ -49,14 +49,16 @@ def benchmark(
     shapes: Sequence[Shape] = ((1, 128), (8, 128)),
     phases: Sequence[Phase] = ("forward",),
     n_pairs: int = 100,
+    max_pairs: int | None = None,
     seed: int = 0,
     inputs: Callable[[Shape], Inputs] | None = None,
     on_round: OnRound | None = None,
 ) -> Benchmark:
     """Measure ``model`` as it is and with each target of ``to``, at every shape ``(batch, seq)`` and phase.
 
-    Latency is measured interleaved with an A/A control (see ``timing.latency``), memory in one forward of each
-    arm. ``inputs`` makes the model's inputs for a shape (default: random tokens). ``model`` is not changed.
+    Latency is measured interleaved with an A/A control (see ``timing.latency``), over ``n_pairs`` rounds, and on
+    a noisy machine over up to ``max_pairs``; memory in one forward of each arm. ``inputs`` makes the model's
+    inputs for a shape (default: random tokens). ``model`` is not changed.
     Raises UsageError for an empty list of shapes, UnsupportedModel when no inputs can be made.
     """
     if not shapes or n_pairs < 2:
@@ -69,7 +71,13 @@ def benchmark(
         for phase in phases:
             runs = {arm: runner(module, batch, phase) for arm, module in arms.items()}
             entries = measure_latency(
-                runs, shape=shape, phase=phase, n_pairs=n_pairs, seed=seed, on_round=on_round
+                runs,
+                shape=shape,
+                phase=phase,
+                n_pairs=n_pairs,
+                max_pairs=max_pairs,
+                seed=seed,
+                on_round=on_round,
             )
             for arm, entry in entries.items():
                 result.latency[arm].append(entry)

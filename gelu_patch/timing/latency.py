@@ -12,11 +12,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from gelu_patch.reporting.schema import AAControl, Latency
-from gelu_patch.stats.timing import paired_ratio, quantiles
+from gelu_patch.stats.timing import Ratio, paired_ratio, quantiles
 from gelu_patch.timing.workloads import Phase, Shape
 
 Run = Callable[[], None]
@@ -38,50 +39,72 @@ def measure_latency(
     shape: Shape,
     phase: Phase,
     n_pairs: int,
+    max_pairs: int | None = None,
     seed: int = 0,
     on_round: OnRound | None = None,
 ) -> dict[str, Latency]:
     """Time every run ``n_pairs`` times, interleaved; the first is the baseline. Return one entry for each.
 
-    Times are wall-clock seconds. ``on_round`` is called with (rounds done, rounds in all).
+    While the A/A control does not hold (it misses 1, or is too wide to mean anything), another ``n_pairs`` are
+    measured, up to ``max_pairs``: the control alone decides that, so looking again cannot favour an arm. Times are wall-clock seconds.
+    ``on_round`` is called with (rounds done, rounds in all so far planned).
     """
     baseline = next(iter(runs))
     slots: dict[object, Run] = {_CONTROL: runs[baseline]}
     slots.update(runs)
-    order = list(slots)
-    shuffle = random.Random(seed).shuffle
     times: dict[object, list[float]] = {slot: [] for slot in slots}
+    rounds = _rounds(list(slots), random.Random(seed))
     with _without_garbage_collection():
-        warmups = sum(_warm_up(run) for run in runs.values())
-        for done in range(1, n_pairs + 1):
-            shuffle(order)
-            for slot in order:
-                times[slot].append(_timed(slots[slot]))
-            if on_round is not None:
-                on_round(done, n_pairs)
-    control = paired_ratio([times[baseline]], [times[_CONTROL]], seed=seed)
+        warmup = sum(_warm_up(run) for run in runs.values())
+        planned = 0
+        while True:
+            planned += n_pairs
+            for done in range(planned - n_pairs + 1, planned + 1):
+                for slot in next(rounds):
+                    times[slot].append(_timed(slots[slot]))
+                if on_round is not None:
+                    on_round(done, planned)
+            control = paired_ratio([times[baseline]], [times[_CONTROL]], seed=seed)
+            if _holds(control) or planned + n_pairs > (max_pairs or n_pairs):
+                break
+    shared = {
+        "shape": shape,
+        "phase": phase,
+        "n_pairs": planned,
+        "n_processes": 1,
+        "warmup": warmup,
+        "aa_control": AAControl(ratio=control.ratio, ci=control.interval),
+        "valid": _holds(control),
+    }
+    return {name: _entry(times, baseline, name, seed, shared) for name in runs}
+
+
+def _rounds(order: list[object], generator: random.Random) -> Iterator[list[object]]:
+    """The arms in a new random order, without end."""
+    while True:
+        generator.shuffle(order)
+        yield order
+
+
+def _holds(control: Ratio) -> bool:
     low, high = control.interval
-    valid = low <= 1.0 <= high and (high - low) / 2 <= VALID_HALF_WIDTH
-    entries = {}
-    for name in runs:
-        ratio = None if name == baseline else paired_ratio([times[baseline]], [times[name]], seed=seed)
-        spread = quantiles(times[name])
-        entries[name] = Latency(
-            shape=shape,
-            phase=phase,
-            n_pairs=n_pairs,
-            n_processes=1,
-            warmup=warmups,
-            p50=spread.p50,
-            p90=spread.p90,
-            p99=spread.p99,
-            ratio=ratio.ratio if ratio else None,
-            ratio_ci=ratio.interval if ratio else None,
-            values=[round(seconds, 7) for seconds in times[name]],
-            aa_control=AAControl(ratio=control.ratio, ci=control.interval),
-            valid=valid,
-        )
-    return entries
+    return low <= 1.0 <= high and (high - low) / 2 <= VALID_HALF_WIDTH
+
+
+def _entry(
+    times: Mapping[object, list[float]], baseline: str, name: str, seed: int, shared: Mapping[str, Any]
+) -> Latency:
+    spread = quantiles(times[name])
+    ratio = None if name == baseline else paired_ratio([times[baseline]], [times[name]], seed=seed)
+    return Latency(
+        p50=spread.p50,
+        p90=spread.p90,
+        p99=spread.p99,
+        ratio=ratio.ratio if ratio else None,
+        ratio_ci=ratio.interval if ratio else None,
+        values=[round(seconds, 7) for seconds in times[name]],
+        **shared,
+    )
 
 
 def _timed(run: Run) -> float:

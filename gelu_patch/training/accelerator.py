@@ -32,7 +32,7 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
     if on_cpu and recipe.fp16:
         raise UsageError("fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither")
     _refuse_several_processes(int(os.environ.get("WORLD_SIZE", "1")))
-    callers_own = bool(PartialState._shared_state)
+    had_settings, had_processes = bool(AcceleratorState._shared_state), bool(PartialState._shared_state)
     try:
         accelerator = Accelerator(mixed_precision=recipe.mixed_precision, cpu=on_cpu)
     except ValueError as error:
@@ -46,8 +46,8 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
         yield accelerator
     finally:
         accelerator.free_memory()
-        if not callers_own:
-            AcceleratorState._reset_state(reset_partial_state=True)
+        if not had_settings:
+            AcceleratorState._reset_state(reset_partial_state=not had_processes)
 
 
 def _refuse_several_processes(processes: int) -> None:

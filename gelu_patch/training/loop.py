@@ -24,8 +24,10 @@ Loss = Callable[[nn.Module, dict[str, Tensor]], Tensor]
 Validate = Callable[[nn.Module], float]
 OnStep = Callable[[StepRecord, int], None]
 
-# So many steps without a finite loss in a row, and a run does not come back.
+# So many steps in a row without a finite loss and gradient, and a run does not come back.
 HOPELESS_STEPS = 5
+# The loss scaler of fp16 starts at 2**16 and halves at each overflow: that many are no sign of anything.
+SCALER_HALVINGS = 16
 
 
 class TrainingData(Protocol):
@@ -56,8 +58,9 @@ def finetune(
     after each optimizer step with its record and the number of steps in all. Every step is appended to
     ``log_path`` at once, so that an interrupted run keeps its log.
 
-    Two calls with the same weights, data and recipe do the same batches with the same dropout. A step whose
-    loss or gradient is not finite changes no weight and is counted; five in a row end the run as diverged.
+    Two calls with the same weights, data and recipe do the same batches with the same dropout: the random
+    state of Python, numpy and torch is set from the recipe's seed. A step whose loss or gradient is not finite
+    changes no weight and is counted; five in a row end the run as diverged.
 
     Raises UsageError when the recipe cannot be run here, and MissingExtra without accelerate.
     """
@@ -65,6 +68,7 @@ def finetune(
     if not lengths:
         raise UsageError("there is nothing to train on", next_step="give examples with --train_file")
     total_steps = recipe.total_steps(len(lengths))
+    patience = HOPELESS_STEPS + (SCALER_HALVINGS if recipe.fp16 else 0)
     records: list[StepRecord] = []
     scores: list[float] = []
     with accelerator_for(recipe) as accelerator, TrainingLog(log_path) as log:
@@ -75,18 +79,18 @@ def finetune(
             log.append(record.to_json())
             if on_step is not None:
                 on_step(record, total_steps)
-            if is_hopeless(records):
+            if is_hopeless(records, patience):
                 break
             if validate is not None and step.ends_epoch:
                 scores.append(validate(model))
     model.eval()
-    return summarise(recipe.seed, records, scores, diverged=is_hopeless(records))
+    return summarise(recipe.seed, records, scores, diverged=is_hopeless(records, patience))
 
 
-def is_hopeless(records: Sequence[StepRecord]) -> bool:
-    """Tell whether the last five steps all failed to give a finite loss and gradient."""
-    last = records[-HOPELESS_STEPS:]
-    return len(last) == HOPELESS_STEPS and not any(record.is_finite for record in last)
+def is_hopeless(records: Sequence[StepRecord], patience: int) -> bool:
+    """Tell whether the last ``patience`` steps all failed to give a finite loss and gradient."""
+    last = records[-patience:]
+    return len(last) == patience and not any(record.is_finite for record in last)
 
 
 class _Trainer:

@@ -38,7 +38,7 @@ class Recipe(BaseModel):
     gradient_accumulation_steps: int = Field(default=1, gt=0, description="Forwards per optimizer step.")
     lr_scheduler_type: Schedule = Field(default="linear", description="Schedule of the learning rate.")
     num_warmup_steps: int = Field(default=0, ge=0, description="Optimizer steps of linear warm-up.")
-    max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
+    max_grad_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Gradients are cut to it.")
     group_by_length: bool = Field(default=False, description="Batches of similar length: less padding.")
     bf16: bool = Field(default=False, description="Autocast to bfloat16.")
     fp16: bool = Field(default=False, description="Autocast to float16, on a GPU.")

@@ -11,6 +11,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from gelu_patch.environment import OFFLINE_VARIABLES
 from gelu_patch.errors import ExitCode, GeluPatchError, ModelNotFound, UnsupportedModel, UsageError
 from gelu_patch.tasks import TextExamples, tasks
 from gelu_patch.tasks.loading import explained, load_tokenizer, quiet_transformers
@@ -112,7 +113,8 @@ def test_a_hub_name_while_offline() -> None:
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     error = OSError("We couldn't connect")
     error.__cause__ = LocalEntryNotFoundError("no connection")
     with pytest.raises(ModelNotFound, match="from the Hub") as caught, explained("some-org/some-model"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,14 @@ def test_a_checkpoint_that_knows_the_classes_keeps_its_order(
     first.model.save_pretrained(tmp_path)
     first.tokenizer.save_pretrained(tmp_path)
     assert task.load(tmp_path, train=swapped).labels.names == ("b", "a")
+
+
+def test_a_tokenizer_without_a_limit_gets_the_models(encoder_path: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(encoder_path, tmp_path / "model"))
+    settings = json.loads((path / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert task.load(path).tokenizer.model_max_length == 32
 
 
 def test_three_classes(encoder_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_one_precision_after_another() -> None:
     assert not PartialState._shared_state
 
 
+def test_process_state_of_the_caller_is_left_alone_and_precision_is_free() -> None:
+    PartialState(cpu=True)
+    for changes in ({"bf16": True}, {}):
+        with accelerator_for(recipe(**changes)) as accelerator:
+            assert accelerator.mixed_precision == recipe(**changes).mixed_precision
+    assert PartialState._shared_state
+    assert not AcceleratorState._shared_state
+
+
 def test_state_is_cleaned_after_an_error() -> None:
     with pytest.raises(KeyboardInterrupt), accelerator_for(recipe(bf16=True)):
         raise KeyboardInterrupt

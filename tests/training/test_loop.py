@@ -14,6 +14,7 @@ from gelu_patch.errors import UsageError
 from gelu_patch.reporting.schema import SeedRun
 from gelu_patch.training.log import StepRecord, read_log
 from gelu_patch.training.loop import finetune
+from gelu_patch.training.order import epoch_steps
 from gelu_patch.training.recipe import Recipe
 
 from .toy import ToyClassifier, ToyData, losses_of, recipe, toy_loss
@@ -50,21 +51,41 @@ def test_another_seed_is_another_run() -> None:
     assert not torch.equal(*map(weights, arms))
 
 
+def test_it_is_the_plain_loop_that_one_would_write() -> None:
+    """The oracle: torch alone, step by step, on the batches of the recipe's order."""
+    settings = recipe(weight_decay=0.1, num_warmup_steps=2, max_grad_norm=0.5)
+    data, expected = ToyData(), ToyClassifier().train()
+    matrices = [parameter for parameter in expected.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in expected.parameters() if parameter.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=0.01, fused=True)
+    factors = [0.0, 0.5, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    steps = [step for epoch in range(2) for step in epoch_steps(data.lengths, settings, epoch)]
+    for factor, step in zip(factors, steps, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * factor
+        optimizer.zero_grad()
+        toy_loss(expected, data.batch(step)).backward()
+        torch.nn.utils.clip_grad_norm_(expected.parameters(), 0.5)
+        optimizer.step()
+    found = ToyClassifier()
+    train(found, settings)
+    # The learning rates of the two differ in their last bits.
+    torch.testing.assert_close(weights(found), weights(expected), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("n", [32, 29])
 def test_accumulated_gradients_are_those_of_the_whole_batch(n: int, grouped: bool) -> None:
-    whole, cut = ToyClassifier(), ToyClassifier()
-    base = recipe(group_by_length=grouped, max_grad_norm=0.5)
-    first = train(whole, base, ToyData(n))
-    halves = {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 3}
-    step_of_nine = recipe(group_by_length=grouped, max_grad_norm=0.5, per_device_train_batch_size=9)
-    nine = ToyClassifier()
-    expected = train(nine, step_of_nine, ToyData(n))
-    found = train(cut, recipe(group_by_length=grouped, max_grad_norm=0.5, **halves), ToyData(n))
-    assert losses(found) == pytest.approx(losses(expected), abs=1e-5)
+    whole, halved = ToyClassifier(), ToyClassifier()
+    first = train(whole, recipe(group_by_length=grouped), ToyData(n))
+    halves = recipe(group_by_length=grouped, per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    data = ToyData(n)
+    second = train(halved, halves, data)
+    assert max(map(len, data.asked)) == 4
+    assert losses(second) == pytest.approx(losses(first), abs=1e-5)
     # AdamW divides by the size of the gradient, so a rounding of 1e-7 may move a weight by a part of lr = 1e-2.
-    torch.testing.assert_close(weights(cut), weights(nine), atol=2e-4, rtol=0)
-    assert first.steps != found.steps or losses(first) != losses(found)
+    torch.testing.assert_close(weights(halved), weights(whole), atol=2e-4, rtol=0)
 
 
 def test_it_learns_and_scores_each_epoch() -> None:
@@ -139,6 +160,18 @@ def test_five_bad_steps_in_a_row_end_the_run(tmp_path: Path) -> None:
     assert len(scores) == 2
     assert sum("nonfinite" in line for line in read_log(tmp_path / "log.jsonl")) == 9
     assert torch.isfinite(weights(model)).all()
+
+
+def test_a_gradient_that_is_never_finite_ends_the_run_too() -> None:
+    def broken_backward(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        loss = toy_loss(model, batch)
+        loss.register_hook(lambda gradient: gradient * math.nan)
+        return loss
+
+    model = ToyClassifier()
+    run = train(model, recipe(), loss=broken_backward)
+    assert (run.diverged, run.steps, run.nan_steps) == (True, 5, 5)
+    assert torch.equal(weights(model), weights(ToyClassifier()))
 
 
 def test_ctrl_c_keeps_the_log(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_number_of_steps(changes: dict[str, Any], n: int, steps: int) -> None:
         ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size 0"),
         ({"lr_scheduler_type": "cosin"}, "'linear', 'cosine'"),
         ({"seed": -1}, "--seed -1"),
+        ({"max_grad_norm": float("inf")}, "--max_grad_norm inf"),
         ({"max_grad_norm": 0}, "--max_grad_norm 0"),
         ({"bf16": True, "fp16": True}, "exclude each other"),
         ({"lr": 1e-3}, "no 'lr'"),

@@ -1,0 +1,33 @@
+"""Every test runs offline, from the same random state, and leaves the process as it found it."""
+
+from __future__ import annotations
+
+import os
+
+# Before any Hugging Face library is imported: they read these once.
+os.environ.update(
+    HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
+)
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks():
+    """No test may leave a patch on objects that all models of the process share."""
+    import torch.nn.functional as F
+
+    before = F.gelu
+    yield
+    assert F.gelu is before
+    transformers_activations = __import__("sys").modules.get("transformers.activations")
+    if transformers_activations is not None:
+        table, original = transformers_activations.ACT2FN, transformers_activations.ACT2CLS
+        assert {key: dict.__getitem__(table, key) for key in table} == dict(original)
+        assert type(transformers_activations.gelu).__name__ == "GELUActivation"

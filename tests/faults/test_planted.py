@@ -1,0 +1,130 @@
+"""Planted faults: each breaks the product in one small way, and a named test must turn red.
+
+Every row patches one function of the package with a wrong one, in a process of its own, and runs the test
+that is there to notice. A row that stays green means that the test cannot fail.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# name: (code that plants the fault, the test that must fail)
+FAULTS = {
+    "wrong constant in the tanh formula": (
+        "import gelu_patch.activations.gelu as m; m.CUBIC = 0.044",
+        "tests/activations/test_formulas.py::test_formula_agrees_with_400_digits",
+    ),
+    "wrong derivative of quick GELU": (
+        "from gelu_patch.activations import activations as a; import numpy as np;"
+        "object.__setattr__(a.get('gelu_quick'), 'derivative', lambda x: np.ones_like(x))",
+        "tests/activations/test_formulas.py::test_derivative_agrees_with_numeric_differentiation",
+    ),
+    "erf computed where tanh is asked for": (
+        "import gelu_patch.kernels.eager as m, dataclasses as d;"
+        "m._OPS['gelu_tanh'] = d.replace(m._OPS['gelu_tanh'], function=m.gelu)",
+        "tests/contracts/test_kernels.py::test_values",
+    ),
+    "ReLU computed where GELU is asked for": (
+        "import gelu_patch.kernels.eager as m, dataclasses as d;"
+        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=m.F.relu)",
+        "tests/patching/test_transaction.py::test_real_architectures",
+    ),
+    "GELU applied twice": (
+        "import gelu_patch.kernels.eager as m, dataclasses as d;"
+        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=lambda x: m.gelu(m.gelu(x)))",
+        "tests/patching/test_transaction.py::test_patch_and_revert",
+    ),
+    "a kernel that keeps more than it declares": (
+        "import gelu_patch.kernels.eager as m, dataclasses as d;"
+        "f = lambda x: x * (x * 1.702).sigmoid();"
+        "m._OPS['gelu_quick'] = d.replace(m._OPS['gelu_quick'], function=f)",
+        "tests/contracts/test_kernels.py::test_saved_tensors_are_as_declared",
+    ),
+    "a dropped owner of a shared activation": (
+        "import gelu_patch.sites.find as m; real = m._site;m._site = lambda group, found: real(group[:1], found)",
+        "tests/sites/test_find.py::test_sites_and_owners",
+    ),
+    "named_modules without duplicates": (
+        "import torch.nn as nn; real = nn.Module.named_modules;"
+        "nn.Module.named_modules = lambda self, memo=None, prefix='', remove_duplicate=True:"
+        " real(self, memo, prefix, True)",
+        "tests/sites/test_find.py::test_a_shared_parent_has_all_its_names",
+    ),
+    "a revert that does nothing": (
+        "from gelu_patch.patching import Patch; Patch.revert = lambda self: None",
+        "tests/patching/test_transaction.py::test_patch_and_revert",
+    ),
+    "a revert that builds equal objects instead of the identical ones": (
+        "import gelu_patch.patching.transaction as m, copy; real = m._restore;"
+        "m._restore = lambda owner, current, original: real(owner, current, copy.copy(original))",
+        "tests/patching/test_transaction.py::test_real_architectures",
+    ),
+    "no roll-back": (
+        "import gelu_patch.patching.transaction as m\n"
+        "def commit(replacements):\n"
+        "    for r in replacements: r.owner.put(r.new)\n"
+        "m._commit = commit",
+        "tests/patching/test_transaction.py::test_a_failure_in_the_middle_leaves_the_model_as_it_was",
+    ),
+    "hooks left behind": (
+        "import gelu_patch.patching.transaction as m; m._HOOKS = ()",
+        "tests/patching/test_transaction.py::test_hooks_stay_on_the_site",
+    ),
+    "a clipped GELU taken for GELU": (
+        "import gelu_patch.activations.fingerprint as m, numpy as np;"
+        "m._grid = lambda: np.linspace(-4.0, 4.0, 101)",
+        "tests/activations/test_recognise.py::test_what_is_no_registered_activation_is_left_alone_with_a_reason",
+    ),
+    "inline calls not seen": (
+        "import gelu_patch.sites.trace as m; m._SUSPECTS.clear()",
+        "tests/sites/test_trace.py::test_executions_and_inline_calls",
+    ),
+    "changed mathematics saved as a plain checkpoint": (
+        "import gelu_patch.patching.persist as m; m.VARIANT = None",
+        "tests/patching/test_persist.py::test_changed_mathematics_fails_loudly_in_plain_transformers_and_loads_here",
+    ),
+    "Wald instead of Tango": (
+        "import gelu_patch.stats.paired as m, math\n"
+        "def wald(b, c, n, level=0.95):\n"
+        "    d = (c - b) / n; w = 1.96 * math.sqrt(max(b + c - (b - c) ** 2 / n, 0)) / n\n"
+        "    return (d - w, d + w)\n"
+        "m.tango_interval = wald",
+        "tests/stats/test_paired.py",
+    ),
+    "an unpaired order of the arms": (
+        "import gelu_patch.timing.latency as m; m._CONTROL_IS = None; real = m.paired_ratio;"
+        "m.paired_ratio = lambda base, other, **k: real(base, base, **k)",
+        "tests/timing/test_latency.py::test_a_planted_delay_is_found",
+    ),
+    "training in another order for each arm": (
+        "import gelu_patch.training.order as m, random; real = m.epoch_steps;"
+        "m.epoch_steps = lambda lengths, recipe, epoch:"
+        " random.SystemRandom().sample(s := real(lengths, recipe, epoch), len(s))",
+        "tests/training/test_loop.py",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_caught(name, tmp_path):
+    plant, victim = FAULTS[name]
+    assert (ROOT / victim.split("::")[0]).is_file(), f"{victim} does not exist"
+    (tmp_path / "planted_fault.py").write_text(plant + "\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "planted_fault", victim],
+        cwd=ROOT,
+        env=dict(__import__("os").environ, PYTHONPATH=f"{tmp_path}:{ROOT}"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    # 1: tests ran and some failed. Anything else (2: broken collection, 5: none found) proves nothing.
+    assert run.returncode == 1, f"{victim} stayed green with the fault, or did not run:\n{run.stdout[-2000:]}"

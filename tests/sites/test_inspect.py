@@ -1,0 +1,42 @@
+"""The census as a person and as a program reads it."""
+
+import json
+
+from gelu_patch.sites import inspect_model
+from gelu_patch.sites.table import collapse
+from tests.zoo import tiny_bert, tiny_llama, tokens
+
+
+def test_layers_share_a_row():
+    text = str(inspect_model(tiny_bert(), tokens()))
+    assert "bert.encoder.layer.[0-2].intermediate.intermediate_act_fn" in text
+    assert "4 GELU sites, 0 inline calls found in a run" in text
+
+
+def test_a_model_without_gelu_says_what_it_has():
+    census = inspect_model(tiny_llama(), tokens())
+    assert len(census) == 0
+    assert str(census) == "no GELU in LlamaForCausalLM; its activations are: silu x2"
+
+
+def test_the_census_is_json():
+    content = json.loads(json.dumps(inspect_model(tiny_bert(), tokens()).to_dict()))
+    assert content["traced"] is True
+    assert [site["executions"] for site in content["sites"]] == [1, 1, 1, 1]
+    assert content["other_activations"] == {}
+
+
+class Thing:
+    def __init__(self, name):
+        self.name = name
+
+
+def patterns(*names):
+    return [(pattern, len(group)) for pattern, group in collapse(Thing(name) for name in names)]
+
+
+def test_collapse():
+    assert patterns("a.0.act", "a.1.act", "a.2.act", "head") == [("a.[0-2].act", 3), ("head", 1)]
+    assert patterns("a.0.act", "a.2.act", "a.3.act") == [("a.[0,2,3].act", 3)]
+    assert patterns("0.b.1", "0.b.2", "1.b.1", "1.b.2") == [("[0-1].b.[1-2]", 4)]
+    assert patterns("layer7.act") == [("layer7.act", 1)]

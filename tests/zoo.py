@@ -1,0 +1,151 @@
+"""Small models with awkward sites: the smallest thing that shows each way of holding an activation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+WIDTH = 8
+
+
+class Mlp(nn.Module):
+    """Linear, activation, Linear, with the activation in an attribute."""
+
+    def __init__(self, act: object) -> None:
+        super().__init__()
+        self.up = nn.Linear(WIDTH, 16)
+        self.act = act
+        self.down = nn.Linear(16, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(self.act(self.up(x)))
+
+
+class Stack(nn.Module):
+    """Blocks run one after the other."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Inline(nn.Module):
+    """F.gelu written in the forward: no object to replace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.up(x))
+
+
+class HandWrittenGelu(nn.Module):
+    """A GELU class that nobody has registered."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x * (1 + torch.erf(x / 2**0.5))
+
+
+class Dictionary(nn.Module):
+    """Activations in a ModuleDict, run by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.steps = nn.ModuleDict({"first": nn.GELU(), "second": nn.GELU("tanh")})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.steps["second"](self.steps["first"](self.up(x)))
+
+
+def shared_instance() -> nn.Module:
+    act = nn.GELU()
+    return Stack(Mlp(act), Mlp(act))
+
+
+def shared_parent() -> nn.Module:
+    block = Mlp(nn.GELU())
+    return Stack(block, block)
+
+
+def global_instance() -> nn.Module:
+    from transformers.activations import gelu
+
+    return Stack(Mlp(gelu), Mlp(gelu))
+
+
+@dataclass(frozen=True)
+class Awkward:
+    """A model, and how many sites and owners it has, and how often GELU runs in one forward."""
+
+    build: Callable[[], nn.Module]
+    sites: int
+    owners: int
+    executions: int
+    inline: int = 0
+
+
+ZOO = {
+    "submodule": Awkward(lambda: Mlp(nn.GELU()), 1, 1, 1),
+    "tanh": Awkward(lambda: Mlp(nn.GELU("tanh")), 1, 1, 1),
+    "shared instance": Awkward(shared_instance, 1, 2, 2),
+    "shared parent": Awkward(shared_parent, 1, 1, 2),
+    "global instance": Awkward(global_instance, 1, 2, 2),
+    "sequential": Awkward(
+        lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)), 1, 1, 1
+    ),
+    "module dict": Awkward(Dictionary, 2, 2, 2),
+    "function in an attribute": Awkward(lambda: Stack(Mlp(F.gelu), Mlp(F.gelu)), 2, 2, 2),
+    "partial in an attribute": Awkward(lambda: Mlp(functools.partial(F.gelu, approximate="tanh")), 1, 1, 1),
+    "hand-written class": Awkward(lambda: Mlp(HandWrittenGelu()), 1, 1, 1),
+    "inline beside a site": Awkward(lambda: Stack(Mlp(nn.GELU()), Inline()), 1, 1, 2, inline=1),
+}
+
+
+def example_input() -> torch.Tensor:
+    return torch.linspace(-3, 3, 4 * WIDTH).reshape(4, WIDTH)
+
+
+def tiny_bert(head: str = "BertForMaskedLM", layers: int = 3) -> nn.Module:
+    import transformers
+
+    config = transformers.BertConfig(
+        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=100
+    )
+    return getattr(transformers, head)(config).eval()
+
+
+def tiny_gpt2() -> nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100)).eval()
+
+
+def tiny_llama() -> nn.Module:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=100
+        )
+    ).eval()
+
+
+def tokens() -> dict[str, torch.Tensor]:
+    return {"input_ids": torch.arange(1, 17).reshape(2, 8)}
+
+
+def logits(model: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokens())[0].clone()
