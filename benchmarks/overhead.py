@@ -1,0 +1,79 @@
+"""What this package costs before it does anything useful: import, help, inspection, planning, patching.
+
+Writes benchmarks/results/overhead.json with every sample. Run it on an idle machine:
+
+    python benchmarks/overhead.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+import gelu_patch as gp
+from gelu_patch.environment import fingerprint, git_commit
+
+RESULTS = Path(__file__).parent / "results" / "overhead.json"
+REPEATS = 20
+
+
+def timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def fresh_process(*arguments: str) -> float:
+    return timed(lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True))
+
+
+def bert_12() -> torch.nn.Module:
+    with torch.device("meta"):
+        return BertForMaskedLM(BertConfig())
+
+
+def gpt2_24() -> torch.nn.Module:
+    with torch.device("meta"):
+        return GPT2LMHeadModel(GPT2Config(n_layer=24))
+
+
+def main() -> None:
+    bert, gpt2 = bert_12(), gpt2_24()
+
+    def patch_and_revert() -> float:
+        started = time.perf_counter()
+        patch = gp.patch_model(gpt2, "gelu_fused")
+        seconds = time.perf_counter() - started
+        patch.revert()
+        return seconds
+
+    samples = {
+        "first inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert))],
+        "inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert)) for _ in range(REPEATS)],
+        "patch_model, 24-layer GPT-2 on meta": [patch_and_revert() for _ in range(REPEATS)],
+        "python -c pass": [fresh_process("-c", "pass") for _ in range(5)],
+        "python -c 'import gelu_patch'": [fresh_process("-c", "import gelu_patch") for _ in range(5)],
+        "gelu-patch --help": [fresh_process("-m", "gelu_patch", "--help") for _ in range(5)],
+    }
+    result = {
+        "unit": "s",
+        "git": git_commit(),
+        "environment": fingerprint(),
+        "samples": {name: [round(value, 6) for value in values] for name, values in samples.items()},
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, values in samples.items():
+        print(f"{name:<45} median {statistics.median(values) * 1e3:8.2f} ms   worst {max(values) * 1e3:8.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
