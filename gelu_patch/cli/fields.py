@@ -46,7 +46,7 @@ def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
         with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         with_flags.__annotations__ = {each.name: each.annotation for each in parameters}
         # typer would otherwise read the types of the wrapped verb.
-        del with_flags.__wrapped__  # type: ignore[attr-defined]
+        del with_flags.__wrapped__
         return with_flags
 
     return decorate

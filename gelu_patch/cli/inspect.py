@@ -31,9 +31,9 @@ def inspect(
         content = census.to_dict() | ({"plan": plan.model_dump(mode="json")} if plan else {})
         typer.echo(json.dumps(content, indent=1))
     else:
-        options.out.print(census)
+        options.out.print(str(census))
         if plan:
-            options.out.print(plan)
+            options.out.print(str(plan))
     if note:
         options.err.print(f"note: {note}")
     if not census.sites and not census.inline:

@@ -59,8 +59,8 @@ Offline = Annotated[
 ]
 
 # Results go to standard output; progress, notes and errors to standard error.
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 def print_run(run: RunFolder) -> None:

@@ -30,6 +30,9 @@ def train(
     per_device_eval_batch_size: options.EvalBatchSize = 32,
     trust_remote_code: options.TrustRemoteCode = False,
     revision: options.Revision = None,
+    ignore_mismatched_sizes: Annotated[
+        bool, typer.Option("--ignore_mismatched_sizes", help="Draw a new head where the sizes differ.")
+    ] = False,
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
@@ -53,6 +56,7 @@ def train(
         per_device_eval_batch_size=per_device_eval_batch_size,
         trust_remote_code=trust_remote_code,
         revision=revision,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
     run = train_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)

@@ -87,7 +87,7 @@ def _first_look(job: TrainingJob, settings: Settings, console: Console) -> list[
     """Print the census of the model that will be trained, and check the swap before any training."""
     model = load_for_training(job).model.eval()
     inputs = text_inputs(model, settings.shapes[-1])
-    console.print(inspect_model(model, inputs))
+    console.print(str(inspect_model(model, inputs)))
     checks = check_swap(model, inputs, "MiniLM before training") + check_gpt2(settings.gpt2_shape)
     for check in checks:
         console.print(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.measured} (bar: {check.bar})")

@@ -56,8 +56,8 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def as_text(renderable: Any, width: int = 120) -> str:
-    """Render something of rich as plain text, without trailing spaces."""
+def as_text(renderable: Any, width: int = 200) -> str:
+    """Render something of rich as plain text; wide, because a folded site path cannot be copied."""
     target = io.StringIO()
     Console(file=target, width=width, no_color=True, highlight=False, soft_wrap=True).print(renderable)
     return "\n".join(line.rstrip() for line in target.getvalue().rstrip().splitlines())

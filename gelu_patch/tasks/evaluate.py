@@ -15,11 +15,14 @@ from torch import nn
 
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.errors import DataError, InvalidMeasurement
+from gelu_patch.kernels import kernels
+from gelu_patch.patching import current_plan
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import PREDICTIONS, RunFolder, now
 from gelu_patch.reporting.schema import (
     Data,
     Environment,
+    PatchedSite,
     PatchSummary,
     Protocol,
     Quality,
@@ -27,6 +30,7 @@ from gelu_patch.reporting.schema import (
     Subject,
     Tool,
 )
+from gelu_patch.sites import inspect_model
 from gelu_patch.stats.single import wilson_interval
 from gelu_patch.tasks.base import DEFAULT_TASK, tasks
 from gelu_patch.tasks.data import TextExamples
@@ -61,14 +65,13 @@ def evaluate_model(
     batch_size: int = 32,
     max_length: int = 128,
     seed: int | None = None,
-    patch: PatchSummary | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Run ``model`` over ``data`` in evaluation mode and measure its quality; the model is left as it was.
 
     ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``seed`` says
-    which training run made the model, ``patch`` what was patched; both go to the report. ``on_batch`` is
-    called with (examples done, examples in all).
+    which training run made the model, for the report. ``on_batch`` is called with (examples done, examples
+    in all).
 
     Raises DataError for labels that the model does not know, UnsupportedModel when the model is no classifier
     of these classes, and InvalidMeasurement when it answers with NaN or infinity.
@@ -85,7 +88,7 @@ def evaluate_model(
         created=now(),
         duration_s=round(time.perf_counter() - started, 3),
         tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
-        subject=describe_model(model, patch),
+        subject=describe_model(model),
         data=describe_data(data, tokenizer, labels),
         protocol=Protocol(
             batch_size=batch_size,
@@ -118,8 +121,8 @@ def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
     return [*quality, Quality(metric="nll", higher_is_better=False, value=nll, n=n)]
 
 
-def describe_model(model: nn.Module, patch: PatchSummary | None = None) -> Subject:
-    """Return the report's section on the model; ``params`` counts shared parameters once."""
+def describe_model(model: nn.Module) -> Subject:
+    """Return the report's section on the model and its patch; ``params`` counts shared parameters once."""
     config = getattr(model, "config", None)
     parameters = list(model.parameters())
     return Subject(
@@ -129,7 +132,27 @@ def describe_model(model: nn.Module, patch: PatchSummary | None = None) -> Subje
         architecture=type(model).__name__,
         dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "",
         params=sum(parameter.numel() for parameter in parameters),
-        patch=patch or PatchSummary(),
+        patch=describe_patch(model),
+    )
+
+
+def describe_patch(model: nn.Module) -> PatchSummary:
+    """Return what is patched on ``model`` right now, site by site."""
+    plan = current_plan(model)
+    return PatchSummary(
+        target=plan.target,
+        n_patched=len(plan.changes),
+        n_sites=len(inspect_model(model)),
+        plan=[
+            PatchedSite(
+                site=change.site,
+                from_=change.before,
+                to=change.after,
+                kernel=change.kernel,
+                kernel_version=kernels.get(change.kernel).version,
+            )
+            for change in plan.changes
+        ],
     )
 
 

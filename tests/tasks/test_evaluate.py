@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gelu_patch.errors import DataError, InvalidMeasurement, OutputExists
+from gelu_patch.patching import patch_model
 from gelu_patch.reporting.run_folder import RunFolder
-from gelu_patch.reporting.schema import PatchSummary
 from gelu_patch.tasks import LoadedModel, TextExamples, evaluate_model, metrics, weights_sha256
 
 
@@ -30,7 +30,7 @@ def test_quality_follows_from_the_predictions(loaded: LoadedModel, examples: Tex
 
 
 def test_the_report_says_what_was_run(loaded: LoadedModel, examples: TextExamples) -> None:
-    patch = PatchSummary(target="relu", n_patched=2, n_sites=2)
+    patch_model(loaded.model, "relu", where="layer.0.*")
     report = evaluate_model(
         loaded.model,
         data=examples,
@@ -38,14 +38,15 @@ def test_the_report_says_what_was_run(loaded: LoadedModel, examples: TextExample
         batch_size=7,
         max_length=9,
         seed=4,
-        patch=patch,
     ).report
     assert report.kind == "eval"
     assert report.subject is not None
     assert report.subject.weights_sha256 == weights_sha256(loaded.model)
     assert report.subject.params == sum(p.numel() for p in loaded.model.parameters())
     assert (report.subject.architecture, report.subject.dtype) == ("BertForSequenceClassification", "float32")
-    assert report.subject.patch == patch
+    patch = report.subject.patch
+    assert (patch.target, patch.n_patched, patch.n_sites) == ("relu", 1, 2)
+    assert [(site.from_, site.to, site.kernel) for site in patch.plan] == [("gelu", "relu", "eager")]
     assert report.data is not None
     assert (report.data.n, report.data.labels, report.data.name) == (24, ["neg", "pos"], "tiny")
     assert report.data.inputs_sha256 == examples.inputs_sha256
