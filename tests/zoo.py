@@ -102,9 +102,7 @@ ZOO = {
     "shared instance": Awkward(shared_instance, 1, 2, 2),
     "shared parent": Awkward(shared_parent, 1, 1, 2),
     "global instance": Awkward(global_instance, 1, 2, 2),
-    "sequential": Awkward(
-        lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)), 1, 1, 1
-    ),
+    "sequential": Awkward(lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)), 1, 1, 1),
     "module dict": Awkward(Dictionary, 2, 2, 2),
     "function in an attribute": Awkward(lambda: Stack(Mlp(F.gelu), Mlp(F.gelu)), 2, 2, 2),
     "partial in an attribute": Awkward(lambda: Mlp(functools.partial(F.gelu, approximate="tanh")), 1, 1, 1),
@@ -136,9 +134,7 @@ def tiny_llama() -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
-        LlamaConfig(
-            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=100
-        )
+        LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=100)
     ).eval()
 
 

@@ -19,9 +19,7 @@ def compare(
         typer.Option("--margin", help="accuracy=1.0pp, nll=0.005, latency=+2%. May be repeated."),
     ] = None,
     output_dir: Annotated[Path | None, typer.Option("--output_dir", help="Default: CANDIDATE/compare.")] = None,
-    require_gain: Annotated[
-        bool, typer.Option("--require_gain", help="Exit with 1 when no gain is shown.")
-    ] = False,
+    require_gain: Annotated[bool, typer.Option("--require_gain", help="Exit with 1 when no gain is shown.")] = False,
     json_output: options.Json = False,
 ) -> None:
     """Compare two runs on the same examples and exit with the verdict."""

@@ -16,9 +16,7 @@ def evaluate(
     source: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a training run, model directory or Hub id.")
     ],
-    test_file: Annotated[
-        Path, typer.Option("--test_file", "--data", help="CSV, TSV, JSON lines, Parquet or dataset.")
-    ],
+    test_file: Annotated[Path, typer.Option("--test_file", "--data", help="CSV, TSV, JSON lines, Parquet or dataset.")],
     columns: options.Columns,
     activation: options.Activation = "stock",
     where: options.Where = None,

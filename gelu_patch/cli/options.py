@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +32,7 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust_remote_code", help="Run Python code that comes with the checkpoint.")
 ]
 Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub model.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite_output_dir", help="Replace the run that --output_dir holds.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite_output_dir", help="Replace the run that --output_dir holds.")]
 OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -54,12 +53,10 @@ def _go_offline(wanted: bool) -> None:
         os.environ.update(dict.fromkeys(OFFLINE_VARIABLES, "1"))
 
 
-Offline = Annotated[
-    bool, typer.Option("--offline", callback=_go_offline, is_eager=True, help="Never ask the Hub.")
-]
+Offline = Annotated[bool, typer.Option("--offline", callback=_go_offline, is_eager=True, help="Never ask the Hub.")]
 
 # Results go to standard output; progress, notes and errors to standard error.
-out = Console(soft_wrap=True, highlight=False, markup=False)
+out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False, markup=False)
 
 

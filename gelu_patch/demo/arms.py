@@ -80,6 +80,7 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
             shapes=settings.shapes,
             n_pairs=settings.n_pairs,
             max_pairs=settings.most_repeats * settings.n_pairs,
+            max_seconds=settings.max_seconds,
             on_round=lambda done, total: update(done, total, ""),
         )
     with progress.bar("latency, training") as update:
@@ -90,6 +91,7 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
             phases=("forward_backward",),
             n_pairs=settings.n_training_pairs,
             max_pairs=settings.most_repeats * settings.n_training_pairs,
+            max_seconds=settings.max_seconds,
             on_round=lambda done, total: update(done, total, ""),
         )
     latency = {arm: forward.latency[arm] + training.latency[arm] for arm in forward.arms}

@@ -60,15 +60,13 @@ def _journey(output_dir: Path, settings: Settings, console: Console, progress: P
     checks = _first_look(jobs[STOCK], settings, console)
 
     trained = {
-        activation: trained_arm(job, output_dir / activation, console, progress)
-        for activation, job in jobs.items()
+        activation: trained_arm(job, output_dir / activation, console, progress) for activation, job in jobs.items()
     }
     stock = trained[STOCK]
     test = jobs[STOCK].validation
     assert test is not None
     swapped = {
-        target: swapped_arm(stock, target, test, output_dir / f"{target}-swap", console, progress)
-        for target in TARGETS
+        target: swapped_arm(stock, target, test, output_dir / f"{target}-swap", console, progress) for target in TARGETS
     }
     measured = measure(stock, settings, progress)
     for arm, run in (*trained.items(), *swapped.items()):

@@ -28,6 +28,7 @@ class Settings:
     n_pairs: int = 120
     n_training_pairs: int = 40
     most_repeats: int = 4  # of the pairs, on a machine too noisy for the A/A control
+    max_seconds: float = 30.0  # after which a shape is not repeated any more
     gpt2_shape: tuple[int, int] = (4, 128)
 
     @classmethod

@@ -143,7 +143,5 @@ class Plan(BaseModel):
         yield f"{self.model}: {len(self.changes)} of {self.n_sites} GELU sites to patch (target {self.target})"
         if self.changes_mathematics:
             changed = {change.after for change in self.changes if change.changes_mathematics}
-            distances = ", ".join(
-                f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed)
-            )
+            distances = ", ".join(f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed))
             yield f"this changes the mathematics; largest distance from exact GELU on [-8, 8]: {distances}"

@@ -92,8 +92,7 @@ def _decide(
 
 
 _SHARED = (
-    "one object under several names, which would be treated differently ({others}); "
-    "select all of its names or none"
+    "one object under several names, which would be treated differently ({others}); select all of its names or none"
 )
 
 

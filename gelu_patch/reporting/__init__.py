@@ -1,0 +1,1 @@
+"""Run folders, comparisons, verdicts and reports: everything that works without torch and without a model."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -59,30 +58,33 @@ def comparison_text(comparison: Comparison, *, width: int = 120) -> str:
 
 def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     yield Text(comparison.title, style="bold")
-    yield _rich_table(quality_table(comparison))
-    yield from _fidelity(comparison)
-    for table in (latency_table(comparison), memory_table(comparison)):
+    for table in (quality_table(comparison), latency_table(comparison), memory_table(comparison)):
         if table.rows:
+            yield Text()
             yield _rich_table(table)
-    if comparison.differences:
-        yield Text("DIFFERS   " + "; ".join(comparison.differences), style="dim")
-    for result in comparison.results:
-        for warning in result.warnings:
-            yield Text(f"warning   {warning}", style="yellow")
-    if comparison.policy.source == "default":
-        yield Text("note      margins are the default policy", style="dim")
     yield Text()
-    yield Text("VERDICT   ", style="bold") + Text(comparison.headline, style=_COLOURS[comparison.verdict])
+    lines = RichTable.grid(padding=(0, 2))
+    lines.add_column(no_wrap=True)
+    lines.add_column()
+    for label, text in _facts(comparison):
+        lines.add_row(Text(label, style="bold"), text)
+    lines.add_row()
+    lines.add_row(Text("VERDICT", style="bold"), Text(comparison.headline, style=_COLOURS[comparison.verdict]))
+    yield lines
 
 
-def _fidelity(comparison: Comparison) -> Iterator[RenderableType]:
-    lines = [flips_sentence(comparison)]
+def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
+    if sentence := flips_sentence(comparison):
+        yield "flips", Text(sentence)
     if comparison.fidelity:
-        lines.append("   ".join(f"{name} {value}" for name, value in fidelity_rows(comparison.fidelity)))
-    body = "\n".join(line for line in lines if line)
-    if body:
-        yield Text("FIDELITY", style="bold")
-        yield Padding(Text(body), (0, 0, 1, 1))
+        rows = fidelity_rows(comparison.fidelity)
+        yield "fidelity", Text(", ".join(f"{name} {value}" for name, value in rows))
+    if comparison.differences:
+        yield "differs", Text("; ".join(comparison.differences))
+    for result in comparison.results:
+        yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+    margins = ", ".join(f"{name} {margin}" for name, margin in comparison.policy.margins.items())
+    yield "margins", Text(margins + (" (default policy)" if comparison.policy.source == "default" else ""))
 
 
 def _rich_table(table: Table) -> RichTable:
@@ -94,5 +96,4 @@ def _rich_table(table: Table) -> RichTable:
     for row in table.rows:
         state = Text(row[-1], style=_STATE_COLOURS.get(row[-1].split(" (")[0], ""))
         drawn.add_row(*(Text(cell) for cell in row[:-1]), state)
-    drawn.add_section()
     return drawn

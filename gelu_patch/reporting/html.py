@@ -48,11 +48,12 @@ def html_report(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["words"] = wording.words
+    names = _candidates(report)
     plots = {
         "accuracy": accuracy_plot(report.arms),
-        "differences": difference_plot(report.comparisons),
+        "differences": difference_plot(report.comparisons, names),
         "training": training_plot(report.arms),
-        "ratios": ratio_plot(report.comparisons),
+        "ratios": ratio_plot(report.comparisons, names),
         "times": distribution_plot(report.arms),
         "memory": memory_plot(report.arms),
     }
@@ -66,6 +67,12 @@ def html_report(report: Report) -> str:
         source=_embedded(report),
     )
     return str(page)
+
+
+def _candidates(report: Report) -> list[str]:
+    """Return the name of each comparison's candidate, or the comparison's title when its arm is not here."""
+    names = {arm.run: arm.name for arm in report.arms}
+    return [names.get(comparison.candidate_run, comparison.title) for comparison in report.comparisons]
 
 
 def _comparison_view(report: Report, comparison: Comparison) -> dict[str, Any]:
@@ -96,9 +103,8 @@ def covered(report: Report, comparison: Comparison) -> list[str]:
     subject = subjects.get(comparison.candidate_run)
     scope = [subject.model, subject.dtype] if subject else []
     if report.data:
-        scope.append(
-            " ".join(filter(None, [f"{report.data.n:,} examples of", report.data.name, report.data.split]))
-        )
+        source = " ".join(filter(None, [report.data.name, report.data.split]))
+        scope.append(f"{report.data.n:,} examples" + (f" of {source}" if source else ""))
     environment = report.environment
     scope += environment.gpu or [environment.cpu]
     if "torch" in environment.packages:

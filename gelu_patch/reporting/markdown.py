@@ -40,6 +40,7 @@ def markdown_report(report: Report) -> str:
     """Return the whole report as Markdown; details are left out when it would not fit a comment."""
     head = [f"# {escape(report.title or report.run_id)}", ""]
     body = [line for comparison in report.comparisons for line in _comparison(comparison)]
+    body += _checks(report)
     details = list(_details(report))
     for lines in ([*head, *body, *details], [*head, *body]):
         text = "\n".join(lines).rstrip() + "\n"
@@ -65,6 +66,13 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
     yield from _bullets(f"⚠️ {warning}" for result in comparison.results for warning in result.warnings)
     yield from _folded("Why this verdict", comparison.reasons)
     yield from _folded("What differs between the runs", comparison.differences)
+
+
+def _checks(report: Report) -> Iterator[str]:
+    if report.checks:
+        yield from ("## Checks", "")
+        icons = {True: "✅", False: "❌"}
+        yield from _bullets(f"{icons[c.passed]} {c.name}: {c.measured} ({c.bar})" for c in report.checks)
 
 
 def _verdict_line(comparison: Comparison) -> str:

@@ -59,7 +59,8 @@ def compare(
     """Compare a baseline with a candidate on everything that both runs recorded.
 
     ``before`` and ``after`` are run folders (paths or RunFolder) or anything with ``.report`` and
-    ``.predictions``. For ``margins`` and the errors raised see ``compare_runs``; DataNotFound when a path is no run.
+    ``.predictions``. ``margins`` and the errors raised are those of ``compare_runs``; a path that is no run
+    raises DataNotFound.
     """
     runs = [_as_run(before), _as_run(after)]
     comparison = compare_runs(*runs, margins=margins, title=title)

@@ -48,9 +48,7 @@ def parse_margin(metric_name: str, text: str) -> Margin:
     worse = "-" if metric.higher_is_better else "+"
     if sign and sign != worse:
         better = "higher" if metric.higher_is_better else "lower"
-        raise _refusal(
-            metric, text, f"{better} {metric.name} is better, so its margin has the sign {worse} or none"
-        )
+        raise _refusal(metric, text, f"{better} {metric.name} is better, so its margin has the sign {worse} or none")
     if unit == "pp" and metric.unit != "pp":
         raise _refusal(metric, text, f"percentage points do not apply to {metric.name}")
     if unit != "%" and metric.unit == "ratio":

@@ -26,7 +26,7 @@ def quality_state(interval: Interval | None, margin: float, *, claim_same: bool 
 
 
 def control_holds(control: AAControl, margin: float) -> bool:
-    """Tell whether the baseline against itself looks the same: its interval holds 1 and is finer than the margin."""
+    """Tell whether the baseline against itself looks the same: the interval holds 1, finer than the margin."""
     lower, upper = control.ci
     return lower <= 1 <= upper and (upper - lower) / 2 <= margin
 

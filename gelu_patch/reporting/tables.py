@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gelu_patch.reporting.schema import Comparison, Fidelity
@@ -23,7 +24,7 @@ class Table:
 
     caption: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def quality_table(comparison: Comparison) -> Table:
@@ -109,14 +110,10 @@ def flips_sentence(comparison: Comparison) -> str:
 
 def fidelity_rows(fidelity: Fidelity) -> list[tuple[str, str]]:
     """Return what is known about how far the outputs moved."""
-    agreement = fidelity.top1_agreement
-    rows = [("top-1 agreement", None if agreement is None else f"{100 * agreement:.2f} %")]
-    rows += [
-        (name, None if value is None else f"{value:.2g}")
-        for name, value in (
-            ("KL(base ‖ candidate), mean", fidelity.kl_mean),
-            ("KL(base ‖ candidate), 99th percentile", fidelity.kl_p99),
-            ("largest change of a logit", fidelity.max_abs_dlogit),
-        )
+    rows = [
+        ("top-1 agreement", fidelity.top1_agreement, ".2%"),
+        ("KL(base ‖ candidate) mean", fidelity.kl_mean, ".2g"),
+        ("KL(base ‖ candidate) p99", fidelity.kl_p99, ".2g"),
+        ("max |Δ logit|", fidelity.max_abs_dlogit, ".2g"),
     ]
-    return [(name, text) for name, text in rows if text is not None]
+    return [(name, format(value, form).replace("%", " %")) for name, value, form in rows if value is not None]

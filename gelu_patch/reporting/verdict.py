@@ -15,8 +15,10 @@ from gelu_patch.reporting.schema import LatencyResult, MemoryResult, Policy, Res
 from gelu_patch.reporting.wording import (
     latency_sentence,
     memory_sentence,
+    percent_change,
     quality_sentence,
     ratio_range,
+    shape_text,
     shown,
 )
 from gelu_patch.stats.paired import minimum_n
@@ -51,7 +53,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a verdict may look at. ``seeds``: runs per arm when the arms were trained separately, else None."""
+    """Everything a verdict may look at.
+
+    ``seeds``: training runs per arm when the arms were trained separately, None when they share their weights.
+    """
 
     policy: Policy
     results: Sequence[Result]
@@ -96,8 +101,8 @@ def _beyond_margin(result: Result) -> str:
 def _failed_control(result: LatencyResult) -> str:
     control = result.aa_control
     seen = f" ({control.ratio:.3f} {ratio_range(control.ci)}, must hold 1 within the margin)" if control else ""
-    where = f"{result.shape[0]} × {result.shape[1]}"
-    return f"the baseline against itself failed at {where}{seen}: measure again on a quieter machine"
+    where = f"{result.phase} {shape_text(result.shape)}"
+    return f"the baseline against itself failed in {where}{seen}: measure again on a quieter machine"
 
 
 def _open_questions(evidence: Evidence) -> Iterator[str]:
@@ -134,8 +139,16 @@ def _undecided(result: Result) -> str:
     if result.n < fewest:
         size = f"{result.n} examples can never pass {text.margin.lstrip('+-')} (minimum {fewest})"
         return f"{identical}too few examples: {problem}; {size}"
-    plan = f"; about {result.n_needed_80} examples give 80 % power" if result.n_needed_80 else ""
-    return f"{problem}{plan}"
+    if result.c is None or not result.n_needed_80:
+        return problem
+    flip_rate = f"{100 * (result.b + result.c) / result.n:.1f} % flips"
+    return f"{problem}; at {flip_rate} about {_rounded_up(result.n_needed_80):,} examples give 80 % power"
+
+
+def _rounded_up(count: int) -> int:
+    """Return a plan for examples with no more digits than it deserves."""
+    step = 50 if count > 1_000 else 10
+    return -(-count // step) * step
 
 
 def _too_few_seeds(evidence: Evidence) -> bool:
@@ -160,7 +173,10 @@ def _gains(evidence: Evidence) -> list[str]:
     faster = sum(r.state == "FASTER" for r in evidence.latency)
     if faster:
         gains.append(f"faster on {faster} of {len(evidence.latency)} shapes")
-    gains.extend(memory_sentence(r) for r in evidence.memory if r.state == "SMALLER")
+    for result in evidence.memory:
+        if result.state == "SMALLER":
+            change = percent_change(result.baseline, result.candidate)
+            gains.append(f"{result.quantity} {change} in {result.phase}")
     return gains
 
 

@@ -145,9 +145,7 @@ def inspect_model(model: nn.Module, example_inputs: object = None) -> Census:
         sites=sites,
         others=Counter(site.activation or site.implementation for site in rest if site.recognition.how),
         unrecognised={
-            site.name: f"{site.implementation}: {site.recognition.reason}"
-            for site in rest
-            if not site.recognition.how
+            site.name: f"{site.implementation}: {site.recognition.reason}" for site in rest if not site.recognition.how
         },
         executions=executions,
         inline=inline,

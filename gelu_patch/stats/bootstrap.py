@@ -53,29 +53,36 @@ def studentised_mean(
     """Return the mean of paired ``differences`` with its studentised bootstrap interval.
 
     t* = (mean* - mean)/(s*/√n) over resamples; a limit is mean - quantile(t*)·s/√n (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 12.5). Resamples without spread count as infinite. If every difference is
-    equal (0 when two arms agree exactly), the interval is that value. Raises ValueError on an empty array.
+    Introduction to the Bootstrap, 12.5). Resamples without spread count as infinite: on the side of their mean, and
+    towards "worse" when that is the mean of the sample. If every difference is equal (0 when two arms agree
+    exactly), the interval is that value. Raises ValueError on an empty array.
     """
     d = _checked(differences)
-    mean, spread = float(d.mean()), float(d.std(ddof=1)) if len(d) > 1 else 0.0
-    if np.ptp(d) == 0:
-        return MeanDifference(mean, (mean, mean), effective_count(d))
+    if d.min() == d.max():
+        value = float(d[0])
+        return MeanDifference(value, (value, value), effective_count(d))
+    # A power of two divides exactly, and keeps squares of tiny or huge differences from vanishing or overflowing.
+    exponent = int(np.frexp(np.abs(d).max())[1])
+    unit = np.ldexp(d, -exponent)
+    mean, spread = float(unit.mean()), float(unit.std(ddof=1))
     # Working on standardised values keeps sums of squares accurate for differences of 1e-8 around a large mean.
-    standard = (d - mean) / spread
+    standard = (unit - mean) / spread
     deviations: list[FloatArray] = []
     for sample in _samples(standard, seed, resamples):
         centre = sample.mean(axis=1)
         variance = np.maximum(np.square(sample).mean(axis=1) - centre**2, 0) * len(d) / (len(d) - 1)
-        variance[variance < 1e-12] = 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            deviations.append(np.sqrt(len(d)) * centre / np.sqrt(variance))
+        spreadless = variance < 1e-12
+        infinite = np.where(centre < 0, -np.inf, np.inf)
+        variance[spreadless] = 1
+        deviations.append(np.where(spreadless, infinite, np.sqrt(len(d)) * centre / np.sqrt(variance)))
     t = np.concatenate(deviations)
-    tail = (1 - level) / 2
+    tail = round((1 - level) / 2, 12)  # 0.025, not 0.025000000000000022, which is the next observed value
     # "inverted_cdf" picks an observed value: interpolating next to an infinite one gives NaN.
     low, high = np.quantile(t, [tail, 1 - tail], method="inverted_cdf")
     error = spread / np.sqrt(len(d))
-    interval = (float(mean - high * error), float(mean - low * error))
-    return MeanDifference(mean, interval if np.isfinite(interval).all() else None, effective_count(d))
+    middle, lower, upper = (float(np.ldexp(x, exponent)) for x in (mean, mean - high * error, mean - low * error))
+    finite = np.isfinite([lower, upper]).all()
+    return MeanDifference(middle, (lower, upper) if finite else None, effective_count(d))
 
 
 def percentile_mean(

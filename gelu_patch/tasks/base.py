@@ -54,9 +54,7 @@ class Task(Protocol):
     ) -> LoadedModel:
         """Load a checkpoint; with ``train``, for fine-tuning on it. New weights are drawn from ``seed``."""
 
-    def encode(
-        self, examples: TextExamples, *, labels: LabelMap, tokenizer: Any, max_length: int
-    ) -> EncodedExamples:
+    def encode(self, examples: TextExamples, *, labels: LabelMap, tokenizer: Any, max_length: int) -> EncodedExamples:
         """Tokenise examples and number their labels."""
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

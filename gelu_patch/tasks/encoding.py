@@ -79,9 +79,7 @@ def tokenizer_sha256(tokenizer: Any) -> str:
     Truncation and padding settings are left out: they change with every call and are in the protocol.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    state: dict[str, Any] = (
-        {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
-    )
+    state: dict[str, Any] = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
     for setting in ("truncation", "padding"):
         state.pop(setting, None)
     limit = tokenizer.model_max_length

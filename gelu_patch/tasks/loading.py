@@ -72,9 +72,7 @@ def load_tokenizer(checkpoint: str, *, trust_remote_code: bool = False, revision
     from transformers import AutoTokenizer
 
     with explained(checkpoint, part="tokenizer"), quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint, trust_remote_code=trust_remote_code, revision=revision
-        )
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, revision=revision)
     # Without files Transformers makes a tokenizer that knows no word, and every text becomes unknown tokens.
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise ModelNotFound(

@@ -92,9 +92,7 @@ def _read_delimited(path: Path, delimiter: str) -> Columns:
 def _check_header(path: Path, header: list[str]) -> None:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(
-            f"{path} has two columns called {twice[0]!r}", next_step="rename one of them in the first line"
-        )
+        raise DataError(f"{path} has two columns called {twice[0]!r}", next_step="rename one of them in the first line")
 
 
 def _columns_of(path: Path, header: list[str], rows: Iterator[list[str]]) -> Columns:

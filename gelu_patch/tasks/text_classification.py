@@ -68,9 +68,7 @@ class TextClassification:
             notes.append(f"not in the checkpoint, drawn from seed {seed}: {', '.join(new_weights)}{advice}")
         return LoadedModel(model, tokenizer, labels, tuple(notes))
 
-    def encode(
-        self, examples: TextExamples, *, labels: LabelMap, tokenizer: Any, max_length: int
-    ) -> EncodedExamples:
+    def encode(self, examples: TextExamples, *, labels: LabelMap, tokenizer: Any, max_length: int) -> EncodedExamples:
         """Tokenise ``examples`` and number their labels. Raises DataError for a label outside ``labels``."""
         return encode_texts(examples, labels.encode(examples), tokenizer, max_length)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,7 @@ def benchmark(
     phases: Sequence[Phase] = ("forward",),
     n_pairs: int = 100,
     max_pairs: int | None = None,
+    max_seconds: float = math.inf,
     seed: int = 0,
     inputs: Callable[[Shape], Inputs] | None = None,
     on_round: OnRound | None = None,
@@ -57,8 +59,9 @@ def benchmark(
     """Measure ``model`` as it is and with each target of ``to``, at every shape ``(batch, seq)`` and phase.
 
     Latency is measured interleaved with an A/A control (see ``timing.latency``), over ``n_pairs`` rounds, and on
-    a noisy machine over up to ``max_pairs``; memory in one forward of each arm. ``inputs`` makes the model's
-    inputs for a shape (default: random tokens). ``model`` is not changed.
+    a noisy machine over up to ``max_pairs``, as long as a shape takes less than ``max_seconds``; memory in one
+    forward of each arm. ``inputs`` makes the model's inputs for a shape (default: random tokens). ``model`` is
+    not changed.
     Raises UsageError for an empty list of shapes, UnsupportedModel when no inputs can be made.
     """
     if not shapes or n_pairs < 2:
@@ -76,6 +79,7 @@ def benchmark(
                 phase=phase,
                 n_pairs=n_pairs,
                 max_pairs=max_pairs,
+                max_seconds=max_seconds,
                 seed=seed,
                 on_round=on_round,
             )

@@ -8,6 +8,7 @@ arm once, in an order drawn anew, and the baseline runs twice: its ratio to itse
 from __future__ import annotations
 
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,13 +41,15 @@ def measure_latency(
     phase: Phase,
     n_pairs: int,
     max_pairs: int | None = None,
+    max_seconds: float = math.inf,
     seed: int = 0,
     on_round: OnRound | None = None,
 ) -> dict[str, Latency]:
     """Time every run ``n_pairs`` times, interleaved; the first is the baseline. Return one entry for each.
 
     While the A/A control does not hold (it misses 1, or is too wide to mean anything), another ``n_pairs`` are
-    measured, up to ``max_pairs``: the control alone decides that, so looking again cannot favour an arm.
+    measured, up to ``max_pairs`` and while ``max_seconds`` are not over: the control alone decides that, so
+    looking again cannot favour an arm.
     Times are wall-clock seconds. ``on_round`` is called with (rounds done, rounds planned so far).
     """
     baseline = next(iter(runs))
@@ -54,6 +57,7 @@ def measure_latency(
     slots.update(runs)
     times: dict[object, list[float]] = {slot: [] for slot in slots}
     rounds = _rounds(list(slots), random.Random(seed))
+    started = time.perf_counter()
     with _without_garbage_collection():
         warmup = sum(_warm_up(run) for run in runs.values())
         planned = 0
@@ -65,7 +69,8 @@ def measure_latency(
                 if on_round is not None:
                     on_round(done, planned)
             control = paired_ratio([times[baseline]], [times[_CONTROL]], seed=seed)
-            if _holds(control) or planned + n_pairs > (max_pairs or n_pairs):
+            late = time.perf_counter() - started > max_seconds
+            if _holds(control) or late or planned + n_pairs > (max_pairs or n_pairs):
                 break
     shared = {
         "shape": shape,

@@ -24,9 +24,7 @@ def epoch_steps(lengths: Sequence[int], recipe: Recipe, epoch: int) -> list[list
     if not recipe.group_by_length:
         return _cut(order.tolist(), recipe.step_batch_size)
     chunks = _cut(order.tolist(), recipe.step_batch_size * BATCHES_PER_SORTED_CHUNK)
-    steps = [
-        step for chunk in chunks for step in _cut(sorted(chunk, key=lambda i: lengths[i]), recipe.step_batch_size)
-    ]
+    steps = [step for chunk in chunks for step in _cut(sorted(chunk, key=lambda i: lengths[i]), recipe.step_batch_size)]
     return [steps[i] for i in rng.permutation(len(steps))]
 
 

@@ -13,9 +13,7 @@ mpmath.mp.dps = 400  # 1 + tanh cancels in the tail
 
 DEFINITIONS = {
     "gelu": lambda x: x * mpmath.ncdf(x),
-    "gelu_tanh": lambda x: (
-        x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)))
-    ),
+    "gelu_tanh": lambda x: x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3))),
     "gelu_quick": lambda x: x / (1 + mpmath.exp(-mpmath.mpf("1.702") * x)),
     "gelu_10": lambda x: max(min(x * mpmath.ncdf(x), 10), -10),
     "relu": lambda x: max(x, 0),

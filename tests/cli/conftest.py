@@ -24,11 +24,13 @@ class Finished:
 def cli(capsys, monkeypatch):
     def run(*arguments: object) -> Finished:
         monkeypatch.setattr(sys, "argv", ["gelu-patch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
+        code = 0
+        try:
             main()
-            raise SystemExit(0)
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
         captured = capsys.readouterr()
-        return Finished(int(stopped.value.code or 0), captured.out, captured.err)
+        return Finished(code, captured.out, captured.err)
 
     return run
 

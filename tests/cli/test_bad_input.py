@@ -63,9 +63,7 @@ def test_a_model_without_gelu(cli, train, tmp_path):
     assert_refused(cli("inspect", tmp_path / "llama"), USAGE, "no GELU", "silu x2")
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("gelu_fussed", "gelu_fused"), ("rellu", "relu"), ("nonsense", "known")]
-)
+@pytest.mark.parametrize(("name", "hint"), [("gelu_fussed", "gelu_fused"), ("rellu", "relu"), ("nonsense", "known")])
 def test_an_unknown_activation(train, tmp_path, name, hint):
     assert_refused(train(activation=name), USAGE, f"unknown activation '{name}'", hint)
     assert not (tmp_path / "run").exists()
@@ -101,9 +99,7 @@ def test_labels_that_differ_between_files(cli, train, runs, tmp_path):
     other = write_csv(tmp_path / "other.csv", rows("pos", "neg", "mixed"))
     assert_refused(train(validation_file=other), USAGE, "mixed")
     assert not (tmp_path / "run").exists()
-    assert_refused(
-        cli("eval", runs / "stock", "--test_file", other, "--output_dir", tmp_path / "e"), USAGE, "mixed"
-    )
+    assert_refused(cli("eval", runs / "stock", "--test_file", other, "--output_dir", tmp_path / "e"), USAGE, "mixed")
     assert not (tmp_path / "e" / "report.json").exists()
 
 
@@ -137,9 +133,7 @@ def test_what_is_no_run(cli, runs, tmp_path):
 
 def test_a_run_without_predictions(cli, train, runs, tmp_path):
     assert train().code == 0
-    assert_refused(
-        cli("compare", runs / "stock", tmp_path / "run"), ENVIRONMENT, "no predictions", "gelu-patch eval"
-    )
+    assert_refused(cli("compare", runs / "stock", tmp_path / "run"), ENVIRONMENT, "no predictions", "gelu-patch eval")
 
 
 def test_damaged_runs(cli, runs, tmp_path):

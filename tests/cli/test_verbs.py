@@ -79,9 +79,7 @@ def test_the_swap_alone_on_a_trained_run(cli, runs, table, tmp_path):
 
 
 def test_a_retrained_swap_is_loaded_as_it_was_trained(cli, runs, table, tmp_path):
-    done = cli(
-        "eval", runs / "relu", "--test_file", table, "--activation", "stock", "--output_dir", tmp_path / "again"
-    )
+    done = cli("eval", runs / "relu", "--test_file", table, "--activation", "stock", "--output_dir", tmp_path / "again")
     assert done.code == 0, done.err
     again, trained = RunFolder.open(tmp_path / "again"), RunFolder.open(runs / "relu")
     assert (again.predictions.logits == trained.predictions.logits).all()
@@ -103,7 +101,17 @@ def test_version_and_help(cli):
     assert "--per_device_train_batch_size" in cli("train", "--help").out
 
 
-PROBE = "import sys; sys.argv = ['gelu-patch', *{arguments!r}]\ntry:\n from gelu_patch.cli.app import main; main()\nexcept SystemExit: pass\nbad = {{'torch', 'transformers', 'accelerate', 'evaluate', 'datasets'}} & set(sys.modules)\nprint('imported:', sorted(bad))"
+PROBE = """
+import sys
+sys.argv = ["gelu-patch", *{arguments!r}]
+try:
+    from gelu_patch.cli.app import main
+    main()
+except SystemExit:
+    pass
+heavy = {{"torch", "transformers", "accelerate", "evaluate", "datasets"}}
+print("imported:", sorted(heavy & set(sys.modules)))
+"""
 
 
 @pytest.mark.parametrize("verb", ["--help", "compare"])
@@ -120,17 +128,13 @@ def test_help_and_compare_import_no_torch(runs, tmp_path, verb):
 
 
 def test_importing_the_package_is_free():
-    code = (
-        "import sys, gelu_patch; print({'torch', 'transformers', 'numpy', 'rich', 'pydantic'} & set(sys.modules))"
-    )
+    code = "import sys, gelu_patch; print({'torch', 'transformers', 'numpy', 'rich', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 def test_python_m_is_the_same(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "gelu_patch", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "gelu_patch", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("gelu-patch ")
 
 

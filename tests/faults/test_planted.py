@@ -77,8 +77,7 @@ FAULTS = {
         "tests/patching/test_transaction.py::test_hooks_stay_on_the_site",
     ),
     "a clipped GELU taken for GELU": (
-        "import gelu_patch.activations.fingerprint as m, numpy as np;"
-        "m._grid = lambda: np.linspace(-4.0, 4.0, 101)",
+        "import gelu_patch.activations.fingerprint as m, numpy as np;m._grid = lambda: np.linspace(-4.0, 4.0, 101)",
         "tests/activations/test_recognise.py::test_what_is_no_registered_activation_is_left_alone_with_a_reason",
     ),
     "inline calls not seen": (

@@ -42,9 +42,13 @@ def test_same_mathematics_and_models_built_outside():
 
 def test_the_table_is_restored_also_after_an_error_and_when_nested():
     table = {key: dict.__getitem__(ACT2FN, key) for key in ACT2FN}
-    with pytest.raises(RuntimeError, match="inside"), patch_act2fn("relu"), patch_act2fn("silu"):
+
+    def build_and_fail():
         assert activations_of(tiny_gpt2()) == ["silu"] * 2
         raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), patch_act2fn("relu"), patch_act2fn("silu"):
+        build_and_fail()
     assert {key: dict.__getitem__(ACT2FN, key) for key in ACT2FN} == table
     assert list(ACT2FN) == list(table)
 

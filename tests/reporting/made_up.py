@@ -59,9 +59,7 @@ def run(target: str = "stock", *, seeds: int = 0, weights: str = "w0", **flips: 
         run_id=f"run-{target}",
         created="2026-01-02T03:04:05+00:00",
         tool=Tool(version="0.1.0", command=["gelu-patch", "eval", "--activation", target]),
-        subject=Subject(
-            model="tiny-bert", dtype="float32", weights_sha256=weights, patch=PatchSummary(target=target)
-        ),
+        subject=Subject(model="tiny-bert", dtype="float32", weights_sha256=weights, patch=PatchSummary(target=target)),
         data=Data(
             name="sentences",
             split="test",

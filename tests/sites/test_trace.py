@@ -74,9 +74,7 @@ def test_the_global_gelu_of_a_language_model_head_is_placed_where_the_model_call
     from transformers import RobertaConfig, RobertaForMaskedLM
 
     model = RobertaForMaskedLM(
-        RobertaConfig(
-            hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, vocab_size=99
-        )
+        RobertaConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, vocab_size=99)
     )
     (call,) = inspect_model(model, tokens()).inline
     assert call.location.startswith("transformers/models/roberta/modeling_roberta.py:")

@@ -68,9 +68,7 @@ def test_saved_and_read_back(loaded: LoadedModel, examples: TextExamples, tmp_pa
 
 
 def test_the_same_model_twice_gives_the_same_bits(loaded: LoadedModel, examples: TextExamples) -> None:
-    first, second = (
-        evaluate_model(loaded.model.train(), data=examples, tokenizer=loaded.tokenizer) for _ in range(2)
-    )
+    first, second = (evaluate_model(loaded.model.train(), data=examples, tokenizer=loaded.tokenizer) for _ in range(2))
     assert np.array_equal(first.predictions.logits, second.predictions.logits)
     assert first.report.data == second.report.data
     assert first.report.run_id != second.report.run_id

@@ -63,9 +63,7 @@ def test_json_rows_may_lack_keys(tmp_path: Path) -> None:
 
 def test_a_saved_dataset_gives_class_names(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
-    )
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     rows = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
     datasets.DatasetDict(test=rows).save_to_disk(tmp_path / "saved")
     assert read_columns(tmp_path / "saved" / "test") == {"text": ["a", "b", "c"], "label": ["pos", "neg", None]}

@@ -19,9 +19,7 @@ from .tiny import save_tiny_bert, tiny_examples
 task = tasks.get("text-classification")
 
 
-def test_the_same_seed_gives_the_same_head_whatever_happened_before(
-    encoder_path: Path, examples: TextExamples
-) -> None:
+def test_the_same_seed_gives_the_same_head_whatever_happened_before(encoder_path: Path, examples: TextExamples) -> None:
     torch.manual_seed(5)
     first = task.load(encoder_path, train=examples, seed=3)
     torch.rand(7)

@@ -20,9 +20,7 @@ def save_tiny_bert(path: Path, *, head: bool = False, dropout: float = 0.0, num_
 
     path.mkdir(parents=True, exist_ok=True)
     vocabulary = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
-    BertTokenizerFast(vocab={word: i for i, word in enumerate(vocabulary)}, model_max_length=32).save_pretrained(
-        path
-    )
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(vocabulary)}, model_max_length=32).save_pretrained(path)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

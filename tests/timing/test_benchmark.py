@@ -40,7 +40,5 @@ def test_bad_calls():
 
 
 def test_inputs_of_your_own():
-    found = gp.benchmark(
-        Mlp(nn.GELU()), shapes=[(2, 3)], n_pairs=3, inputs=lambda shape: {"x": torch.randn(*shape, 8)}
-    )
+    found = gp.benchmark(Mlp(nn.GELU()), shapes=[(2, 3)], n_pairs=3, inputs=lambda shape: {"x": torch.randn(*shape, 8)})
     assert found.latency["gelu_fused"][0].n_pairs == 3

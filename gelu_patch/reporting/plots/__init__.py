@@ -1,1 +1,1 @@
-"""Plots as inline SVG: drawn by matplotlib, coloured by the page's style sheet, each with its numbers as a table."""
+"""Plots as inline SVG: drawn by matplotlib, coloured by the page, each with its numbers as a table."""

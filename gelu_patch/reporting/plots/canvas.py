@@ -1,4 +1,4 @@
-"""From a drawing function to an inline SVG that is byte-stable, accessible, and at home in light and dark pages."""
+"""From a drawing function to an inline SVG: byte-stable, accessible, at home in light and dark pages."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def rows_height(rows: int, *, each: float = 0.3, rest: float = 0.85) -> float:
 
 def clip(name: str, length: int = 34) -> str:
     """Return a name that fits beside an axis."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def name_rows(axes: Any, names: Sequence[str]) -> None:

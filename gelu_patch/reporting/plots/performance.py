@@ -25,15 +25,18 @@ _STATE_COLOURS = {"FASTER": "good", "SAME": "series-1", "NOT_SLOWER": "series-1"
 _CURVE_POINTS = 200
 
 
-def ratio_plot(comparisons: Sequence[Comparison]) -> Plot | None:
-    """Return candidate / baseline time with its interval, one row per comparison and shape; None if unmeasured."""
-    found = [(comparison, result) for comparison in comparisons for result in comparison.latency]
+def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot | None:
+    """Return candidate / baseline time with its interval, one row per comparison and shape; None if unmeasured.
+
+    ``names`` are those of the candidates, one per comparison.
+    """
+    pairs = zip(names, comparisons, strict=True)
+    found = [(name, result) for name, comparison in pairs for result in comparison.latency]
     if not found:
         return None
-    names = [f"{clip(c.title, 24)}  {shape_text(r.shape)}" for c, r in found]
     rows = [
-        (f"{c.title} {r.phase} {shape_text(r.shape)}", f"{r.ratio:.3f}", ratio_range(r.ci), words(r.state))
-        for c, r in found
+        (f"{name}, {_place(r.phase, r.shape)}", f"{r.ratio:.3f}", ratio_range(r.ci), words(r.state))
+        for name, r in found
     ]
 
     def paint(figure: Any) -> None:
@@ -47,12 +50,18 @@ def ratio_plot(comparisons: Sequence[Comparison]) -> Plot | None:
                           color=COLOURS["grid"])  # fmt: skip
             colour = COLOURS[_STATE_COLOURS.get(result.state, "muted")]
             mark_interval(axes, row, result.ratio, result.ci, colour)
-        name_rows(axes, names)
+        name_rows(axes, [f"{clip(name, 26)}, {_place(r.phase, r.shape)}" for name, r in found])
         axes.set_xlabel("time of candidate / time of base (← faster); band: base against itself")
 
     alt = "Ratio of times, candidate over baseline: " + "; ".join(f"{r[0]}: {r[1]} {r[2]}, {r[3]}" for r in rows)
-    table = Table("Latency ratios", ("comparison", "ratio", "95 % CI", "result"), rows)
+    table = Table("Latency ratios", ("candidate", "ratio", "95 % CI", "result"), rows)
     return draw(paint, height=rows_height(len(rows)), alt=alt, table=table)
+
+
+def _place(phase: str, shape: tuple[int, int] | None) -> str:
+    """Return ``8 × 128`` for the plain forward pass, and ``8 × 128 forward + backward`` for training steps."""
+    extra = {"forward": "", "forward_backward": " forward + backward"}.get(phase, f" {phase}")
+    return f"{shape_text(shape)}{extra}"
 
 
 def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
@@ -61,10 +70,7 @@ def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
     if not kept:
         return None
     places = list(dict.fromkeys((entry.phase, entry.shape) for _, _, entry in kept))[:3]
-    rows = [
-        (name, f"{e.phase} {shape_text(e.shape)}", seconds(e.p50), seconds(e.p90), seconds(e.p99))
-        for _, name, e in kept
-    ]
+    rows = [(name, _place(e.phase, e.shape), seconds(e.p50), seconds(e.p90), seconds(e.p99)) for _, name, e in kept]
 
     def paint(figure: Any) -> None:
         panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
@@ -72,14 +78,13 @@ def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
             for position, name, entry in kept:
                 if (entry.phase, entry.shape) == place:
                     _cumulative(axes, entry, series_colour(position), clip(name, 20))
-            axes.set_title(f"{place[0]} {shape_text(place[1])}")
+            _bound(axes)
+            axes.set_title(_place(*place))
             axes.set_xlabel("time (ms)")
         panels[0].set_ylabel("share of runs that were faster")
         panels[0].legend(loc="lower right")
 
-    alt = "Distribution of times: " + "; ".join(
-        f"{r[0]} {r[1]}: median {r[2]}, 99th percentile {r[4]}" for r in rows
-    )
+    alt = "Distribution of times: " + "; ".join(f"{r[0]} {r[1]}: median {r[2]}, p99 {r[4]}" for r in rows)
     table = Table("Times", ("arm", "batch × tokens", "median", "p90", "p99"), rows)
     return draw(paint, height=2.7, alt=alt, table=table)
 
@@ -88,8 +93,13 @@ def _cumulative(axes: Any, entry: Latency, colour: str, label: str) -> None:
     times = 1e3 * np.sort(np.asarray(entry.values))
     shares = np.linspace(0, 1, min(len(times), _CURVE_POINTS))
     axes.plot(np.quantile(times, shares), shares, color=colour, label=label)
-    # A few stalls of the machine must not squeeze everything else against the axis.
-    axes.set_xlim(right=max(axes.get_xlim()[1] if len(axes.lines) > 1 else 0, 1.05 * np.quantile(times, 0.98)))
+
+
+def _bound(axes: Any) -> None:
+    """Show all but the slowest times: a few stalls of the machine must not squeeze the rest against the axis."""
+    curves = [np.asarray(line.get_xdata()) for line in axes.lines]
+    low, high = min(curve[0] for curve in curves), max(float(np.quantile(curve, 0.97)) for curve in curves)
+    axes.set_xlim(low - 0.04 * (high - low), high + 0.08 * (high - low))
 
 
 def memory_plot(arms: Sequence[Arm]) -> Plot | None:
@@ -102,7 +112,7 @@ def memory_plot(arms: Sequence[Arm]) -> Plot | None:
     ]
     if not found:
         return None
-    names = [f"{clip(name, 24)}  {shape_text(e.shape) if e.shape else e.phase}" for _, name, e, _ in found]
+    names = [f"{clip(name, 26)}, {shape_text(e.shape) if e.shape else e.phase}" for _, name, e, _ in found]
     rows = [
         (name, f"{e.phase} {shape_text(e.shape)}", binary_size(size), str(e.activation_saved_tensors or ""))
         for _, name, e, size in found

@@ -49,23 +49,26 @@ def _range_text(quality: Quality) -> str:
     return f"[{100 * quality.ci[0]:.2f}, {100 * quality.ci[1]:.2f}]" if quality.ci else MISSING
 
 
-def difference_plot(comparisons: Sequence[Comparison]) -> Plot | None:
-    """Return the paired differences, one panel per metric and one row per comparison; None without results."""
+def difference_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot | None:
+    """Return the paired differences, one panel per metric and one row per comparison; None without results.
+
+    ``names`` are those of the candidates, one per comparison.
+    """
     metrics = list(dict.fromkeys(result.metric for comparison in comparisons for result in comparison.results))
     if not metrics:
         return None
     rows = []
-    for comparison in comparisons:
+    for name, comparison in zip(names, comparisons, strict=True):
         for result in comparison.results:
             text = shown(result)
-            rows.append((comparison.title, text.label, text.difference, text.interval, text.margin, text.state))
-    header = ("comparison", "metric", "difference", "95 % CI", "margin", "result")
+            rows.append((name, text.label, text.difference, text.interval, text.margin, text.state))
+    header = ("candidate", "metric", "difference", "95 % CI", "margin", "result")
 
     def paint(figure: Any) -> None:
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             _difference_panel(axes, metric, comparisons)
-        name_rows(panels[0], [comparison.title for comparison in comparisons])
+        name_rows(panels[0], names)
         for axes in panels[1:]:
             axes.tick_params(axis="y", length=0)
             axes.grid(visible=False, axis="y")
@@ -94,8 +97,9 @@ def _difference_panel(axes: Any, metric: str, comparisons: Sequence[Comparison])
         axes.axvline(margin, color=COLOURS["bad"], linewidth=1, linestyle=(0, (4, 3)))
     for row, result in drawn:
         value = scale * sign * result.diff
-        low_high = result.ci and tuple(sorted(scale * sign * end for end in result.ci))
-        mark_interval(axes, row, value, low_high, COLOURS[_STATE_COLOURS.get(result.state, "muted")])
+        low, high = result.ci or (0.0, 0.0)
+        interval = (scale * low * sign, scale * high * sign) if result.ci else None
+        mark_interval(axes, row, value, interval, COLOURS[_STATE_COLOURS.get(result.state, "muted")])
     # Whatever the data do, zero and the margin stay in sight, with room to see on which side the interval ends.
     reach = max(abs(margin) for margin in margins)
     low, high = axes.get_xlim()

@@ -1,0 +1,46 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "gelu_patch").rglob("*.py"))
+
+
+def test_files_stay_small():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    longest = max(lengths, key=lengths.get)
+    assert lengths[longest] <= 350, f"{longest} has {lengths[longest]} lines: split it by meaning"
+    assert statistics.median(lengths.values()) <= 150
+
+
+def test_no_assert_guards_user_input_in_public_functions():
+    """`assert` may state what the code knows; a user must get an error that says what to do."""
+    for path in SOURCES:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert not re.match(r"\s+assert .*,\s*f?[\"']", line), f"{path}: {line.strip()}"
+
+
+def test_the_readme_names_every_verb_and_only_real_commands():
+    from gelu_patch.cli.app import app
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    verbs = {command.name for command in app.registered_commands}
+    named = set(re.findall(r"gelu-patch (\w+)", text))
+    assert verbs <= named
+    assert named <= verbs | {"is", "has", "does"}
+
+
+@pytest.mark.parametrize("pattern", [r"/home/\w+", r"/root/", r"pypi\.org", r"files\.pythonhosted"])
+def test_nothing_of_a_machine_is_committed(pattern):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    for name in listed.splitlines():
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__):
+            assert not re.search(pattern, path.read_text(encoding="utf-8", errors="ignore")), name
