@@ -12,22 +12,18 @@ from gelu_patch.cli.fields import takes
 
 
 @takes(options.Columns, "columns")
+@takes(options.Arm, "arm")
 def evaluate(
     source: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a training run, model directory or Hub id.")
     ],
     test_file: Annotated[Path, typer.Option("--test_file", "--data", help="CSV, TSV, JSON lines, Parquet or dataset.")],
+    arm: options.Arm,
     columns: options.Columns,
-    activation: options.Activation = "stock",
-    where: options.Where = None,
     output_dir: options.OutputDir = None,
-    task: options.Task = "text-classification",
     max_length: Annotated[
         int | None, typer.Option("--max_length", min=2, help="Default: that of the training run, or 128.")
     ] = None,
-    per_device_eval_batch_size: options.EvalBatchSize = 32,
-    trust_remote_code: options.TrustRemoteCode = False,
-    revision: options.Revision = None,
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
@@ -41,15 +37,10 @@ def evaluate(
     if output_dir is not None:
         RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)
     job = EvaluationJob(
+        **arm.model_dump(),
         source=source,
         data=read_examples(test_file, **columns.model_dump()),
-        activation=activation,
-        where=where,
-        task=task,
         max_length=max_length,
-        per_device_eval_batch_size=per_device_eval_batch_size,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
     options.print_run(evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress))

@@ -14,20 +14,10 @@ from rich.console import Console
 from gelu_patch.environment import OFFLINE_VARIABLES
 from gelu_patch.reporting.run_folder import RunFolder
 
-Activation = Annotated[
-    str,
-    typer.Option(
-        "--activation",
-        help="gelu_fused (same mathematics, best kernel), the name of an activation such as gelu_tanh or relu, "
-        "or stock to leave the model as it is.",
-    ),
-]
 Where = Annotated[
     list[str] | None,
     typer.Option("--where", help="Glob on site paths, such as 'encoder.layer.[0-5].*'. May be repeated."),
 ]
-Task = Annotated[str, typer.Option("--task", help="What the model is asked.")]
-EvalBatchSize = Annotated[int, typer.Option("--per_device_eval_batch_size", min=1)]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust_remote_code", help="Run Python code that comes with the checkpoint.")
 ]
@@ -36,6 +26,21 @@ Overwrite = Annotated[bool, typer.Option("--overwrite_output_dir", help="Replace
 OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+class Arm(BaseModel):
+    """The fields of ``runs.job.Job``, which imports torch and therefore cannot be read here."""
+
+    activation: str = Field(
+        "stock",
+        description="gelu_fused (same mathematics, best kernel), the name of an activation such as gelu_tanh or "
+        "relu, or stock to leave the model as it is.",
+    )
+    where: list[str] | None = Field(None, description="Glob on site paths; may be repeated.")
+    task: str = Field("text-classification", description="What the model is asked.")
+    per_device_eval_batch_size: int = Field(32, description="Examples per forward in evaluation.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub model.")
 
 
 class Columns(BaseModel):

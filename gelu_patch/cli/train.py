@@ -13,23 +13,19 @@ from gelu_patch.training.recipe import Recipe
 
 
 @takes(options.Columns, "columns")
+@takes(options.Arm, "arm")
 @takes(Recipe, "recipe")
 def train(
     model_name_or_path: Annotated[str, typer.Option("--model_name_or_path", help="Directory or Hub id.")],
     train_file: Annotated[Path, typer.Option("--train_file", help="CSV, TSV, JSON lines, Parquet or dataset.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder of the run.")],
     recipe: Recipe,
+    arm: options.Arm,
     columns: options.Columns,
     validation_file: Annotated[
         Path | None, typer.Option("--validation_file", help="Scored after every epoch and at the end.")
     ] = None,
-    activation: options.Activation = "stock",
-    where: options.Where = None,
-    task: options.Task = "text-classification",
     max_length: Annotated[int, typer.Option("--max_length", min=2, help="Tokens per example.")] = 128,
-    per_device_eval_batch_size: options.EvalBatchSize = 32,
-    trust_remote_code: options.TrustRemoteCode = False,
-    revision: options.Revision = None,
     ignore_mismatched_sizes: Annotated[
         bool, typer.Option("--ignore_mismatched_sizes", help="Draw a new head where the sizes differ.")
     ] = False,
@@ -45,17 +41,12 @@ def train(
 
     RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)
     job = TrainingJob(
+        **arm.model_dump(),
         model_name_or_path=model_name_or_path,
         train=read_examples(train_file, **columns.model_dump()),
         validation=read_examples(validation_file, **columns.model_dump()) if validation_file else None,
         recipe=recipe,
-        activation=activation,
-        where=where,
-        task=task,
         max_length=max_length,
-        per_device_eval_batch_size=per_device_eval_batch_size,
-        trust_remote_code=trust_remote_code,
-        revision=revision,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)

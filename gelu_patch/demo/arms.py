@@ -24,6 +24,7 @@ def training_job(activation: str, settings: Settings) -> TrainingJob:
     train, test = load_sentences(settings.n_train, settings.n_test)
     return TrainingJob(
         model_name_or_path=str(CHECKPOINT.locate().parent),
+        model_label=f"all-MiniLM-L6-v2 ({CHECKPOINT.package})",
         train=train,
         validation=test,
         validate_each_epoch=False,

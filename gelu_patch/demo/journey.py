@@ -26,6 +26,8 @@ from gelu_patch.timing.workloads import text_inputs
 
 TITLE = "MiniLM on Rotten Tomatoes: stock GELU, gelu_fused and ReLU"
 NOTES = (
+    f"Every comparison is against stock. {SAME} is the same mathematics, {CHANGED} another; swapped in means "
+    "without training, on the trained stock weights.",
     "Every arm starts from the same weights and head, sees the same batches in the same order with the same "
     "dropout, and is scored once on sentences that no arm was trained on.",
     "The GPT-2 checks use random weights of GPT-2's shape: no GPT-2 checkpoint installs as a package.",
@@ -94,12 +96,9 @@ def _first_look(job: TrainingJob, settings: Settings, console: Console) -> list[
 
 def _compare(trained: dict[str, RunFolder], swapped: dict[str, RunFolder]) -> Report:
     stock = trained[STOCK]
-    names = {SAME: "same mathematics", CHANGED: "changed mathematics"}
     arms = [(f"{target} swapped in", swapped[target]) for target in TARGETS]
     arms += [(f"{target} retrained", trained[target]) for target in TARGETS]
-    comparisons = [
-        compare_runs(stock, run, title=f"{name} ({names[name.split()[0]]}) against stock") for name, run in arms
-    ]
+    comparisons = [compare_runs(stock, run, title=name) for name, run in arms]
     return comparison_report(
         TITLE,
         [stock, *(run for _, run in arms)],

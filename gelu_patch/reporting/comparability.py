@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gelu_patch.errors import NotComparable
+import numpy as np
+
+from gelu_patch.errors import InvalidMeasurement, NotComparable
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report
 
@@ -14,7 +16,10 @@ _SAME_FILE = "evaluate both arms on the same file with the same settings, then c
 
 
 def require_comparable(baseline: Report, candidate: Report, before: Predictions, after: Predictions) -> None:
-    """Raise NotComparable, naming the difference, unless both arms answered the same questions."""
+    """Raise NotComparable, naming the difference, unless both arms answered the same questions.
+
+    Raises InvalidMeasurement when an arm answered with NaN or infinity.
+    """
     _require_same_examples(before.ids, after.ids)
     _require_same_labels(before, after)
     old, new = baseline.data or Data(), candidate.data or Data()
@@ -39,6 +44,8 @@ def require_comparable(baseline: Report, candidate: Report, before: Predictions,
                 _SAME_FILE,
             )
     _require_related_weights(baseline, candidate)
+    _require_finite("baseline", before)
+    _require_finite("candidate", after)
 
 
 def _require_same_examples(before: Sequence[str], after: Sequence[str]) -> None:
@@ -79,6 +86,16 @@ def _require_related_weights(baseline: Report, candidate: Report) -> None:
             "the arms have different weights, and neither says that it was trained",
             "a difference between two checkpoints says nothing about an activation swap",
             "evaluate one checkpoint with and without the patch, or compare the run folders of `gelu-patch train`",
+        )
+
+
+def _require_finite(arm: str, predictions: Predictions) -> None:
+    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
+    if len(broken):
+        raise InvalidMeasurement(
+            f"the {arm} answered {len(broken)} of {len(predictions)} examples with NaN or infinity",
+            why=f"no metric means anything then; it happened for {_few({predictions.ids[i] for i in broken})}",
+            next_step="run the model in float32, or look for the layer that overflows",
         )
 
 

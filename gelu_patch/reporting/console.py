@@ -88,11 +88,15 @@ def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
 
 
 def _rich_table(table: Table) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    drawn.add_column(Text(table.caption.upper(), style="bold"))
-    for name in table.header[1:-1]:
-        drawn.add_column(name, justify="right")
-    drawn.add_column(table.header[-1])
+    """Draw the table; where it is narrow, cells wrap between words and no word is cut."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    titles = (table.caption.upper(), *table.header[1:])
+    for position, title in enumerate(titles):
+        longest = max(len(word) for row in (titles, *table.rows) for word in row[position].split() or [""])
+        between = 0 < position < len(titles) - 1
+        drawn.add_column(
+            Text(title, style="" if position else "bold"), justify="right" if between else "left", min_width=longest
+        )
     for row in table.rows:
         state = Text(row[-1], style=_STATE_COLOURS.get(row[-1].split(" (")[0], ""))
         drawn.add_row(*(Text(cell) for cell in row[:-1]), state)

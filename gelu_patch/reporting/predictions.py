@@ -112,6 +112,7 @@ class Predictions:
         try:
             table = pq.read_table(path, columns=["id", "label", "logits", "n_tokens", "seed"])
             logits = np.stack(table["logits"].to_numpy()).astype(np.float32)
+            _require_complete(table, n_classes=logits.shape[1])
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"cannot read {path}", why=str(error), next_step="evaluate this run again: the file is damaged"
@@ -124,3 +125,14 @@ class Predictions:
             n_tokens=table["n_tokens"].to_numpy(),
             seed=seeds.pop() if len(seeds) == 1 else None,
         )
+
+
+def _require_complete(table: pa.Table, *, n_classes: int) -> None:
+    """Raise ValueError unless every example has an id and a label among at least two classes."""
+    if table["id"].null_count:
+        raise ValueError("an example has no id")
+    if n_classes < 2:
+        raise ValueError(f"there are logits of {n_classes} class, a comparison needs two")
+    label = table["label"].to_numpy()
+    if label.dtype.kind != "i" or label.min() < 0 or label.max() >= n_classes:
+        raise ValueError(f"a label is missing, or is none of the classes 0 to {n_classes - 1}")

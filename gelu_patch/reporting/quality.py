@@ -25,6 +25,9 @@ def accuracy_result(before: Predictions, after: Predictions, policy: Policy) -> 
     margin = margin_of(policy, metric.name).against(baseline)
     interval = tango_interval(b, c, n)
     state = quality_state(interval, margin)
+    too_few = n < minimum_n(margin) and state in ("NON_INFERIOR", "INCONCLUSIVE")
+    if too_few:  # lucky flips do not make up for a size that was refused before looking
+        state = "INCONCLUSIVE"
     result = Result(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -46,7 +49,7 @@ def accuracy_result(before: Predictions, after: Predictions, policy: Policy) -> 
         result.n_needed_80 = needed_n((b + c) / n, margin)
     if 0 < b + c < FEW_FLIPS:
         result.warnings.append(f"only {b + c} predictions flipped: the flip rate itself is uncertain")
-    if n < minimum_n(margin):
+    if too_few:
         result.warnings.append(f"{n} examples can never pass this margin, the minimum is {minimum_n(margin)}")
     return result
 

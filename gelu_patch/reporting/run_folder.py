@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gelu_patch.errors import DataError, DataNotFound, OutputExists
-from gelu_patch.reporting.files import make_directory, write_text
+from gelu_patch.errors import DataError, DataNotFound, InvalidMeasurement, OutputExists
+from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
 
@@ -59,7 +59,9 @@ class RunFolder:
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
         for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
-            (folder.path / name).unlink(missing_ok=True)
+            for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
+                with writable(path):
+                    path.unlink(missing_ok=True)
         return folder
 
     @classmethod
@@ -110,8 +112,19 @@ class RunFolder:
         return self.path / MODEL
 
     def write_report(self, report: Report) -> Path:
-        """Write ``report.json`` atomically. It is written last: a run folder with a report is complete."""
-        text = json.dumps(report.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
+        """Write ``report.json`` atomically. It is written last: a run folder with a report is complete.
+
+        Raises InvalidMeasurement when a number is NaN or infinite: JSON has no such numbers.
+        """
+        try:
+            text = json.dumps(report.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
+        except ValueError as error:
+            raise InvalidMeasurement(
+                f"a number in the report of {report.run_id} is NaN or infinite",
+                where=self.path / REPORT,
+                why="the model or the measurement broke down, and no metric means anything then",
+                next_step="look at the losses and the logits of this run",
+            ) from error
         self.__dict__.pop("report", None)
         return write_text(self.path / REPORT, text + "\n")
 

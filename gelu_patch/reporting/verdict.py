@@ -131,7 +131,8 @@ def _undecided(result: Result) -> str:
         return f"{text.label}: {result.warnings[0] if result.warnings else 'no interval can be trusted'}"
     who = "" if result.primary else f" of {text.label}"
     interval = f"the interval {text.interval}{' pp' if text.margin.endswith(' pp') else ''}{who}"
-    problem = f"{interval} crosses the margin {text.margin}"
+    verb = "crosses" if result.ci[0] <= result.margin else "keeps"
+    problem = f"{interval} {verb} the margin {text.margin}"
     if result.b is None or result.n is None:
         return problem
     fewest = minimum_n(-result.margin)

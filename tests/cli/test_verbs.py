@@ -158,3 +158,13 @@ def test_a_second_test_file_replaces_the_predictions_of_a_run(cli, checkpoint, t
     assert run.predictions.ids == ["x1", "x2"]
     assert run.report.data.n == 2
     assert run.report.training is not None
+
+
+def test_the_flags_of_an_arm_are_those_of_a_job():
+    """`options.Arm` cannot be derived from `Job`, which imports torch; so they are held together here."""
+    import dataclasses
+
+    from gelu_patch.cli.options import Arm
+    from gelu_patch.runs.job import Job
+
+    assert {f.name: f.default for f in dataclasses.fields(Job)} == Arm().model_dump()

@@ -13,7 +13,7 @@ from tests.reporting.made_up import MadeUpRun
 def full_runs() -> list[MadeUpRun]:
     """Return a trained baseline with a good swap, a bad swap, and a retrained candidate."""
     base, fused = made_up.run(seeds=2), made_up.run("gelu_fused", noise=1e-6)
-    relu, trained = made_up.run("relu", b=140, c=30, noise=0.2), made_up.run("relu", seeds=2, weights="w1", b=8, c=9)
+    relu, trained = made_up.run("relu", b=140, c=30, noise=0.2), made_up.run("relu", seeds=2, weights="w1", noise=1e-3)
     trained.report.title = "relu retrained"
     base.report.latency, base.report.memory = [made_up.latency()], [made_up.memory(64 << 20)]
     fused.report.latency, fused.report.memory = [made_up.latency(0.95)], [made_up.memory(48 << 20)]

@@ -93,4 +93,4 @@ def test_harmless_differences_are_noted() -> None:
     assert found.report.protocol
     found.report.protocol.batch_size = 8
     differences = compare_runs(made_up.run(n=500, wrong=50), found).differences
-    assert differences == ["torch: 2.13.0 -> 2.14.0", "batch size: 32 -> 8"]
+    assert differences == ["torch: 2.13.0 -> 2.14.0", "batch_size: 32 -> 8"]

@@ -12,8 +12,7 @@ def test_agrees_with_the_definition_written_out() -> None:
     d = np.random.default_rng(1).exponential(size=60)
     indices = np.random.default_rng(7).integers(0, 60, size=(10_000, 60), dtype=np.int32)
     t = [np.sqrt(60) * (d[row].mean() - d.mean()) / d[row].std(ddof=1) for row in indices]
-    tail = (1 - 0.95) / 2
-    low, high = np.quantile(t, [tail, 1 - tail], method="inverted_cdf")
+    low, high = np.quantile(t, [0.025, 0.975], method="inverted_cdf")
     error = d.std(ddof=1) / np.sqrt(60)
     found = studentised_mean(d, seed=7)
     assert found.interval == pytest.approx((d.mean() - high * error, d.mean() - low * error), rel=1e-9)

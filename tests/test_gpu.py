@@ -1,0 +1,96 @@
+"""What changes on a CUDA device; skipped where there is none."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from gelu_patch.activations import activations
+from gelu_patch.kernels import Accepted, Request, kernels
+from gelu_patch.patching import patch_model
+from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
+from gelu_patch.runs.train import TrainingJob, train_run
+from gelu_patch.timing import arms_of, benchmark, measure_saved
+from gelu_patch.training.recipe import Recipe
+from tests.contracts.test_kernels import assert_within, inputs
+from tests.tasks.tiny import save_tiny_bert, tiny_examples
+from tests.zoo import tiny_gpt2, tokens
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def on_gpu(model, dtype=torch.float32):
+    return copy.deepcopy(model).to("cuda", dtype).eval()
+
+
+def gpu_tokens():
+    return {name: tensor.cuda() for name, tensor in tokens().items()}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", activations.names())
+@pytest.mark.parametrize("kernel", kernels.names())
+def test_values_are_within_the_declared_bound(kernel, activation, dtype):
+    if not isinstance(kernels.get(kernel).answer(Request(activation, "cuda", dtype)), Accepted):
+        pytest.skip("not served")
+    bound = kernels.get(kernel).bound(activation, dtype)
+    x = inputs(dtype, bound.limit)
+    found = kernels.get(kernel).function(activation)(x.cuda()).cpu()
+    assert_within(found, activations.get(activation).formula(x.double().numpy()), bound, x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_same_mathematics_is_not_farther_from_the_truth_than_stock(dtype):
+    """Both arms against float64: the swap may round differently, not worse than twice as much."""
+    model = tiny_gpt2()
+    with torch.no_grad():
+        truth = copy.deepcopy(model).double()(**tokens())[0]
+        gpu = on_gpu(model, dtype)
+        stock = (gpu(**gpu_tokens())[0].double().cpu() - truth).abs().max()
+        with patch_model(gpu, "gelu_fused"):
+            fused = (gpu(**gpu_tokens())[0].double().cpu() - truth).abs().max()
+    assert fused <= 2 * stock + 1e-6
+
+
+def test_gpt2_under_autocast_keeps_one_half_precision_tensor():
+    """Stock runs `pow` in float32 under CUDA autocast, so its four tensors are wider, too."""
+    model = tiny_gpt2().cuda()
+    kept = {}
+    for name, arm in arms_of(model, ["gelu_fused"]).items():
+        with torch.autocast("cuda", torch.bfloat16):
+            kept[name] = measure_saved(arm, gpu_tokens(), (2, 8))
+    element = 2 * 8 * 4 * 32
+    assert kept["gelu_fused"].activation_saved_tensors == 1
+    assert kept["gelu_fused"].activation_saved_bytes == 2 * 2 * element
+    assert kept["stock"].activation_saved_bytes >= 4 * kept["gelu_fused"].activation_saved_bytes
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_training_and_evaluation(tmp_path, precision):
+    checkpoint = save_tiny_bert(tmp_path / "checkpoint")
+    losses = {}
+    for activation in ("stock", "gelu_fused"):
+        job = TrainingJob(
+            model_name_or_path=str(checkpoint),
+            train=tiny_examples(),
+            validation=tiny_examples(),
+            recipe=Recipe(num_train_epochs=8, learning_rate=2e-3, **{precision: True}),
+            activation=activation,
+        )
+        run = train_run(job, tmp_path / activation)
+        (summary,) = run.report.training.per_seed
+        assert not summary.diverged
+        losses[activation] = [point.loss for point in summary.curve if point.loss is not None]
+        assert losses[activation][-1] < losses[activation][0]
+    assert losses["stock"][:4] == pytest.approx(losses["gelu_fused"][:4], rel=2e-2)
+    swapped = EvaluationJob(source=str(tmp_path / "stock"), data=tiny_examples(), activation="relu")
+    assert evaluate_run(swapped, tmp_path / "swap").report.data.n == 24
+
+
+def test_benchmark():
+    found = benchmark(tiny_gpt2().cuda(), shapes=[(2, 16)], phases=["forward", "forward_backward"], n_pairs=10)
+    assert [entry.n_pairs for entry in found.latency["gelu_fused"]] == [10, 10]
