@@ -1,0 +1,56 @@
+"""Load any Transformers checkpoint for inspection, and find inputs to run it on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gelu_patch.errors import UnsupportedModel
+from gelu_patch.patching import load_patched, load_sidecar
+from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.sites import Census, inspect_model
+from gelu_patch.tasks.loading import explained, load_config, quiet_transformers, resolve_checkpoint
+
+
+def load_any(name_or_path: str, *, trust_remote_code: bool = False, revision: str | None = None) -> nn.Module:
+    """Return the model that the checkpoint's config names, with its head and its patch, if it has one.
+
+    ``name_or_path`` is a directory, the folder of a training run or a Hub id. Raises ModelNotFound when there
+    is no model, UnsupportedModel when it needs ``trust_remote_code`` or is of no known kind.
+    """
+    run = RunFolder(name_or_path)
+    checkpoint = resolve_checkpoint(run.model_path if run.has_report else name_or_path)
+    access: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    config = load_config(checkpoint, **access)
+    model_class = _model_class(config)
+    with explained(checkpoint), quiet_transformers():
+        if Path(checkpoint).is_dir() and load_sidecar(checkpoint) is not None:
+            model: nn.Module = load_patched(checkpoint, model_class, **access)[0]
+        else:
+            model = model_class.from_pretrained(checkpoint, **access)
+    return model
+
+
+def _model_class(config: Any) -> Any:
+    import transformers
+
+    # Remote code is reached through the Auto classes only.
+    remote = set(getattr(config, "auto_map", None) or ())
+    for auto in sorted(name for name in remote if name.startswith("AutoModel")):
+        return getattr(transformers, auto)
+    names = config.architectures or ["AutoModel"]
+    return getattr(transformers, names[0], transformers.AutoModel)
+
+
+def inspect_checkpoint(model: nn.Module) -> tuple[Census, str | None]:
+    """Return the census, from a run on small made-up inputs if the model takes them; otherwise say why not."""
+    inputs = getattr(model, "dummy_inputs", None)
+    if not inputs:
+        return inspect_model(model), "the model was not run: no example inputs are known for it"
+    try:
+        return inspect_model(model, inputs), None
+    except UnsupportedModel as error:
+        hint = "use gelu_patch.inspect_model(model, example_inputs) in Python"
+        return inspect_model(model), f"the model was not run: {error.why}; {hint}"
