@@ -40,9 +40,21 @@ def package_version(name: str) -> str | None:
         return None
 
 
+def best_device() -> str:
+    """Return "cuda" when there is a GPU, else "cpu"; always "cpu" with ACCELERATE_USE_CPU, as in Accelerate."""
+    import torch
+
+    wants_cpu = _is_set("ACCELERATE_USE_CPU")
+    return "cuda" if torch.cuda.is_available() and not wants_cpu else "cpu"
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
 def is_offline() -> bool:
     """Tell whether the Hugging Face libraries were asked to stay offline."""
-    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in OFFLINE_VARIABLES)
+    return any(_is_set(name) for name in OFFLINE_VARIABLES)
 
 
 @cache

@@ -17,6 +17,13 @@ def _seeded():
 
 
 @pytest.fixture(autouse=True)
+def _on_the_cpu(request, monkeypatch):
+    """On a machine with a GPU, too: only the tests marked `gpu` use it."""
+    if "gpu" not in request.keywords:
+        monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+@pytest.fixture(autouse=True)
 def _nothing_leaks():
     """No test may leave a patch on objects that all models of the process share."""
     import torch.nn.functional as F

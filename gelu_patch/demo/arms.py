@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
 from gelu_patch.demo.settings import TARGETS, Settings
+from gelu_patch.environment import best_device
 from gelu_patch.reporting.run_folder import CONFIG, RunFolder
 from gelu_patch.reporting.schema import Report
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
@@ -73,7 +74,7 @@ def _same_question(report: Report, stock: Report) -> bool:
 
 def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchmark:
     """Time the trained stock model against each swap, forward and in training, and count saved bytes."""
-    model = load_any(str(stock.path)).eval()
+    model = load_any(str(stock.path)).to(best_device()).eval()
     with progress.bar("latency, forward") as update:
         forward = benchmark(
             model,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -61,7 +62,7 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     for table in (quality_table(comparison), latency_table(comparison), memory_table(comparison)):
         if table.rows:
             yield Text()
-            yield _rich_table(table)
+            yield _Fitted(table)
     yield Text()
     lines = RichTable.grid(padding=(0, 2))
     lines.add_column(no_wrap=True)
@@ -87,16 +88,38 @@ def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
     yield "margins", Text(margins + (" (default policy)" if comparison.policy.source == "default" else ""))
 
 
-def _rich_table(table: Table) -> RichTable:
-    """Draw the table; where it is narrow, cells wrap between words and no word is cut."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A table that wraps its cells between words where the terminal is narrow; rich alone would cut words."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield _rich_table(self.table, options.max_width)
+
+
+def _widths(columns: list[tuple[str, ...]], available: int) -> list[int]:
+    """Return the width of each column: the widest ones give way, but none below its longest word."""
+    widths = [max(map(len, column)) for column in columns]
+    fewest = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    while sum(widths) > available and widths != fewest:
+        widest = max(range(len(widths)), key=lambda i: (widths[i] > fewest[i], widths[i]))
+        widths[widest] -= 1
+    return widths
+
+
+def _rich_table(table: Table, width: int) -> RichTable:
     titles = (table.caption.upper(), *table.header[1:])
-    for position, title in enumerate(titles):
-        longest = max(len(word) for row in (titles, *table.rows) for word in row[position].split() or [""])
-        between = 0 < position < len(titles) - 1
-        drawn.add_column(
-            Text(title, style="" if position else "bold"), justify="right" if between else "left", min_width=longest
-        )
+    columns = list(zip(titles, *table.rows, strict=True))
+    widths = _widths(columns, width - _GAP * (len(columns) - 1))
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, _GAP - 1, 0, 0))
+    drawn.add_column(Text(titles[0], style="bold"), width=widths[0])
+    for title, wide in zip(titles[1:-1], widths[1:-1], strict=True):
+        drawn.add_column(title, width=wide, justify="right")
+    drawn.add_column(titles[-1], width=widths[-1])
     for row in table.rows:
         state = Text(row[-1], style=_STATE_COLOURS.get(row[-1].split(" (")[0], ""))
         drawn.add_row(*(Text(cell) for cell in row[:-1]), state)

@@ -10,6 +10,7 @@ from gelu_patch.reporting.wording import (
     MISSING,
     binary_size,
     percent_change,
+    place_text,
     ratio_range,
     seconds,
     shape_text,
@@ -53,7 +54,7 @@ def latency_table(comparison: Comparison) -> Table:
         control = result.aa_control
         rows.append(
             (
-                f"{result.phase} {shape_text(result.shape)}",
+                place_text(result.phase, result.shape),
                 seconds(result.baseline_p50),
                 seconds(result.candidate_p50),
                 f"{result.ratio:.3f}",

@@ -16,9 +16,9 @@ from gelu_patch.reporting.wording import (
     latency_sentence,
     memory_sentence,
     percent_change,
+    place_text,
     quality_sentence,
     ratio_range,
-    shape_text,
     shown,
 )
 from gelu_patch.stats.paired import minimum_n
@@ -101,8 +101,8 @@ def _beyond_margin(result: Result) -> str:
 def _failed_control(result: LatencyResult) -> str:
     control = result.aa_control
     seen = f" ({control.ratio:.3f} {ratio_range(control.ci)}, must hold 1 within the margin)" if control else ""
-    where = f"{result.phase} {shape_text(result.shape)}"
-    return f"the baseline against itself failed in {where}{seen}: measure again on a quieter machine"
+    where = place_text(result.phase, result.shape)
+    return f"the baseline against itself failed at {where}{seen}: measure again on a quieter machine"
 
 
 def _open_questions(evidence: Evidence) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _open_questions(evidence: Evidence) -> Iterator[str]:
             yield f"{metric} has a margin but was not measured in both arms"
     for timing in evidence.latency:
         if timing.state == "INCONCLUSIVE":
-            yield f"latency is open: {latency_sentence(timing)}"
+            yield _undecided_latency(timing)
 
 
 def _undecided(result: Result) -> str:
@@ -144,6 +144,13 @@ def _undecided(result: Result) -> str:
         return problem
     flip_rate = f"{100 * (result.b + result.c) / result.n:.1f} % flips"
     return f"{problem}; at {flip_rate} about {_rounded_up(result.n_needed_80):,} examples give 80 % power"
+
+
+def _undecided_latency(result: LatencyResult) -> str:
+    where = place_text(result.phase, result.shape)
+    if result.aa_control is None and result.valid is None:
+        return f"nothing vouches for the latency at {where}: the baseline was not timed against itself"
+    return f"the latency interval {ratio_range(result.ci)} at {where} crosses the margin {1 + result.margin:.4g}"
 
 
 def _rounded_up(count: int) -> int:

@@ -63,6 +63,12 @@ def shape_text(shape: tuple[int, int] | None) -> str:
     return f"{shape[0]} × {shape[1]}" if shape else MISSING
 
 
+def place_text(phase: str, shape: tuple[int, int] | None) -> str:
+    """Return ``8 × 128`` for the plain forward pass, and ``8 × 128 fwd+bwd`` for training steps."""
+    extra = {"forward": "", "forward_backward": " fwd+bwd"}.get(phase, f" {phase}")
+    return f"{shape_text(shape)}{extra}"
+
+
 def words(state: str) -> str:
     """Return a state as printed: ``NON-INFERIOR`` for ``NON_INFERIOR``."""
     return state.replace("_", "-").replace("NOT-SLOWER", "NOT SLOWER")
@@ -138,10 +144,10 @@ def quality_sentence(result: Result) -> str:
 
 
 def latency_sentence(result: LatencyResult) -> str:
-    """Return ``forward 8 × 128: ratio 0.961 [0.958, 0.965], margin 1.02: FASTER``."""
-    where = f"{result.phase} {shape_text(result.shape)}"
+    """Return ``latency 8 × 128: ratio 0.961 [0.958, 0.965], margin 1.02: FASTER``."""
+    where = place_text(result.phase, result.shape)
     return (
-        f"{where}: ratio {result.ratio:.3f} {ratio_range(result.ci)}, margin {1 + result.margin:.4g}: "
+        f"latency {where}: ratio {result.ratio:.3f} {ratio_range(result.ci)}, margin {1 + result.margin:.4g}: "
         f"{words(result.state)}"
     )
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gelu_patch.environment import best_device
 from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import patch_model
 from gelu_patch.reporting.run_folder import RunFolder
@@ -88,6 +89,7 @@ def _evaluate(job: EvaluationJob, run: RunFolder, trained: Report | None, progre
         trust_remote_code=job.trust_remote_code,
         revision=job.revision,
     )
+    loaded.model.to(best_device())
     if job.activation != STOCK:
         patch_model(loaded.model, job.activation, job.where)
     with progress.bar(f"evaluate {job.activation}") as update:

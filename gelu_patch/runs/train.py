@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.environment import DISTRIBUTION, best_device, fingerprint, git_commit, package_version
 from gelu_patch.errors import Interrupted, InvalidMeasurement
 from gelu_patch.patching import patch_model, save_patched
 from gelu_patch.patching.selectors import describe_where
@@ -99,6 +99,7 @@ def train_run(
     progress = progress or Silent()
     started = time.perf_counter()
     loaded = load_for_training(job)
+    loaded.model.to(best_device())  # before patching: a kernel is chosen for the device
     if job.activation != STOCK:
         patch_model(loaded.model, job.activation, job.where)
     data = _encode(job, loaded)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
+from gelu_patch.environment import best_device
 from gelu_patch.errors import MissingExtra, UsageError
 from gelu_patch.training.recipe import Recipe
 
@@ -28,7 +27,7 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
         from accelerate.state import AcceleratorState, PartialState
     except ImportError as error:
         raise MissingExtra.of("accelerate", "train", "fine-tuning") from error
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = best_device() == "cpu"
     if on_cpu and recipe.fp16:
         raise UsageError("fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither")
     _refuse_several_processes(int(os.environ.get("WORLD_SIZE", "1")))

@@ -116,6 +116,13 @@ def test_headlines_say_it_all() -> None:
     assert "guard rail NLL / example +0.0250 [+0.0200, +0.0300], margin +0.005" in verdict(guard="INFERIOR").headline
 
 
+def test_an_open_latency_says_what_is_open() -> None:
+    crossing = latency("INCONCLUSIVE")
+    assert "interval [0.940, 0.960] at 8 × 128 crosses the margin 1.02" in verdict(latency=[crossing]).headline
+    crossing.aa_control = None
+    assert "was not timed against itself" in verdict(latency=[crossing]).headline
+
+
 def test_too_few_examples_are_named_with_the_minimum() -> None:
     few = accuracy("INCONCLUSIVE", diff=0.0, ci=(-0.019543, 0.019543), b=2, c=2, n=277)
     found = decide(Evidence(policy=make_policy(), results=[few]))

@@ -109,7 +109,7 @@ def rows_height(rows: int, *, each: float = 0.3, rest: float = 0.85) -> float:
     return rest + each * max(rows, 1)
 
 
-def clip(name: str, length: int = 34) -> str:
+def clip(name: str, length: int = 42) -> str:
     """Return a name that fits beside an axis."""
     return name if len(name) <= length else f"{name[: length - 1]}…"
 

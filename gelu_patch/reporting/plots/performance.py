@@ -19,7 +19,7 @@ from gelu_patch.reporting.plots.canvas import (
 )
 from gelu_patch.reporting.schema import Arm, Comparison, Latency
 from gelu_patch.reporting.tables import Table
-from gelu_patch.reporting.wording import binary_size, ratio_range, seconds, shape_text, words
+from gelu_patch.reporting.wording import binary_size, place_text, ratio_range, seconds, shape_text, words
 
 _STATE_COLOURS = {"FASTER": "good", "SAME": "series-1", "NOT_SLOWER": "series-1", "SLOWER": "bad"}
 _CURVE_POINTS = 200
@@ -35,7 +35,7 @@ def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot 
     if not found:
         return None
     rows = [
-        (f"{name}, {_place(r.phase, r.shape)}", f"{r.ratio:.3f}", ratio_range(r.ci), words(r.state))
+        (f"{name}, {place_text(r.phase, r.shape)}", f"{r.ratio:.3f}", ratio_range(r.ci), words(r.state))
         for name, r in found
     ]
 
@@ -50,18 +50,12 @@ def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot 
                           color=COLOURS["grid"])  # fmt: skip
             colour = COLOURS[_STATE_COLOURS.get(result.state, "muted")]
             mark_interval(axes, row, result.ratio, result.ci, colour)
-        name_rows(axes, [f"{clip(name, 26)}, {_place(r.phase, r.shape)}" for name, r in found])
+        name_rows(axes, [f"{clip(name, 24)}, {place_text(r.phase, r.shape)}" for name, r in found])
         axes.set_xlabel("time of candidate / time of base (← faster); band: base against itself")
 
     alt = "Ratio of times, candidate over baseline: " + "; ".join(f"{r[0]}: {r[1]} {r[2]}, {r[3]}" for r in rows)
     table = Table("Latency ratios", ("candidate", "ratio", "95 % CI", "result"), rows)
     return draw(paint, height=rows_height(len(rows)), alt=alt, table=table)
-
-
-def _place(phase: str, shape: tuple[int, int] | None) -> str:
-    """Return ``8 × 128`` for the plain forward pass, and ``8 × 128 forward + backward`` for training steps."""
-    extra = {"forward": "", "forward_backward": " forward + backward"}.get(phase, f" {phase}")
-    return f"{shape_text(shape)}{extra}"
 
 
 def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
@@ -70,23 +64,23 @@ def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
     if not kept:
         return None
     places = list(dict.fromkeys((entry.phase, entry.shape) for _, _, entry in kept))[:3]
-    rows = [(name, _place(e.phase, e.shape), seconds(e.p50), seconds(e.p90), seconds(e.p99)) for _, name, e in kept]
+    rows = [(name, place_text(e.phase, e.shape), seconds(e.p50), seconds(e.p90), seconds(e.p99)) for _, name, e in kept]
 
     def paint(figure: Any) -> None:
         panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
         for axes, place in zip(panels, places, strict=True):
             for position, name, entry in kept:
                 if (entry.phase, entry.shape) == place:
-                    _cumulative(axes, entry, series_colour(position), clip(name, 20))
+                    _cumulative(axes, entry, series_colour(position), clip(name, 30))
             _bound(axes)
-            axes.set_title(_place(*place))
+            axes.set_title(place_text(*place))
             axes.set_xlabel("time (ms)")
         panels[0].set_ylabel("share of runs that were faster")
-        panels[0].legend(loc="lower right")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
     alt = "Distribution of times: " + "; ".join(f"{r[0]} {r[1]}: median {r[2]}, p99 {r[4]}" for r in rows)
     table = Table("Times", ("arm", "batch × tokens", "median", "p90", "p99"), rows)
-    return draw(paint, height=2.7, alt=alt, table=table)
+    return draw(paint, height=2.8 + 0.2 * (len({name for _, name, _ in kept}) // 3), alt=alt, table=table)
 
 
 def _cumulative(axes: Any, entry: Latency, colour: str, label: str) -> None:
@@ -98,8 +92,8 @@ def _cumulative(axes: Any, entry: Latency, colour: str, label: str) -> None:
 def _bound(axes: Any) -> None:
     """Show all but the slowest times: a few stalls of the machine must not squeeze the rest against the axis."""
     curves = [np.asarray(line.get_xdata()) for line in axes.lines]
-    low, high = min(curve[0] for curve in curves), max(float(np.quantile(curve, 0.97)) for curve in curves)
-    axes.set_xlim(low - 0.04 * (high - low), high + 0.08 * (high - low))
+    low, high = min(curve[0] for curve in curves), max(float(np.quantile(curve, 0.9)) for curve in curves)
+    axes.set_xlim(low - 0.05 * (high - low), high + 0.3 * (high - low))
 
 
 def memory_plot(arms: Sequence[Arm]) -> Plot | None:

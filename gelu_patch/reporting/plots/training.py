@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,25 +28,27 @@ def training_plot(arms: Sequence[Arm]) -> Plot | None:
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
         for axes, (quantity, label) in zip(panels, quantities, strict=True):
             for position, arm in trained:
+                # The baseline is drawn first and wide, so that an arm which trains identically cannot hide it.
+                style = {"color": series_colour(position), "linewidth": 1.6 if position else 3.4}
                 for seed, curve in enumerate(_curves(arm)):
-                    _line(axes, curve, quantity, series_colour(position), clip(arm.name) if seed == 0 else None)
+                    _line(axes, curve, quantity, style | {"label": clip(arm.name) if seed == 0 else None})
             axes.set_title(label)
             axes.set_xlabel("optimizer step")
             axes.locator_params(axis="x", integer=True)
-        panels[0].legend(loc="upper right")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
     table = _table(trained)
     alt = "Training loss by optimizer step. " + "; ".join(
         f"{row[0]} seed {row[1]}: final loss {row[3]}" for row in table.rows
     )
-    return draw(paint, height=2.9, alt=alt, table=table)
+    return draw(paint, height=3.1, alt=alt, table=table)
 
 
 def _curves(arm: Arm) -> list[list[CurvePoint]]:
     return [run.curve for run in arm.training.per_seed if run.curve] if arm.training else []
 
 
-def _line(axes: Any, curve: Sequence[CurvePoint], quantity: str, colour: str, label: str | None) -> None:
+def _line(axes: Any, curve: Sequence[CurvePoint], quantity: str, style: Mapping[str, Any]) -> None:
     points = [(point.step, getattr(point, quantity)) for point in curve]
     steps = np.array([step for step, value in points if value is not None])
     values = np.array([value for _, value in points if value is not None])
@@ -54,12 +56,12 @@ def _line(axes: Any, curve: Sequence[CurvePoint], quantity: str, colour: str, la
         return
     window = len(values) // _SMOOTHING
     if window < 2:
-        axes.plot(steps, values, color=colour, label=label)
+        axes.plot(steps, values, **style)
         return
-    axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
+    axes.plot(steps, values, color=style["color"], linewidth=0.6, alpha=0.35)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
     centres = np.convolve(steps, np.ones(window) / window, mode="valid")
-    axes.plot(centres, smooth, color=colour, label=label)
+    axes.plot(centres, smooth, **style)
 
 
 def _table(trained: Sequence[tuple[int, Arm]]) -> Table:
