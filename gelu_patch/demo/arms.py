@@ -89,7 +89,7 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
         training = benchmark(
             model,
             TARGETS,
-            shapes=settings.shapes[-1:],
+            shapes=(settings.training_shape,),
             phases=("forward_backward",),
             n_pairs=settings.n_training_pairs,
             max_pairs=settings.most_repeats * settings.n_training_pairs,

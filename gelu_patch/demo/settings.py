@@ -25,8 +25,9 @@ class Settings:
     num_train_epochs: float = 2.0
     max_length: int = 48
     shapes: tuple[tuple[int, int], ...] = ((1, 32), (16, 32))
+    training_shape: tuple[int, int] = (4, 32)
     n_pairs: int = 120
-    n_training_pairs: int = 40
+    n_training_pairs: int = 60
     most_repeats: int = 4  # of the pairs, on a machine too noisy for the A/A control
     max_seconds: float = 30.0  # after which a shape is not repeated any more
     gpt2_shape: tuple[int, int] = (4, 128)
@@ -39,6 +40,7 @@ class Settings:
             n_test=64,
             num_train_epochs=1.0,
             shapes=((2, 16),),
+            training_shape=(2, 16),
             n_pairs=10,
             n_training_pairs=10,
             most_repeats=1,

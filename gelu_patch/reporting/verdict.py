@@ -77,20 +77,26 @@ def _first_rule_that_applies(evidence: Evidence) -> tuple[VerdictName, str]:
         return "DO NOT SHIP", _beyond_margin(worse[0])
     broken = [r for r in evidence.latency if r.state == "INVALID"]
     if broken:
-        return "INVALID", _failed_control(broken[0])
+        return "INVALID", _after_quality(evidence, _failed_control(broken[0]))
     slower = [latency_sentence(r) for r in evidence.latency if r.state == "SLOWER"]
     larger = [memory_sentence(r) for r in evidence.memory if r.state == "LARGER"]
     if slower or larger:
         return "DO NOT SHIP", (slower + larger)[0]
     open_question = next(_open_questions(evidence), None)
     if open_question:
-        return "INCONCLUSIVE", open_question
+        return "INCONCLUSIVE", _after_quality(evidence, open_question)
     quality, gains = _quality_summary(evidence), _gains(evidence)
     if _too_few_seeds(evidence):
         return "PRELIMINARY", f"{_seed_text(evidence)}; so far: {', '.join([quality, *gains])}"
     if gains:
         return "SHIP", ", ".join([quality, *gains])
     return "NO GAIN", f"{quality}, no gain in speed or memory shown"
+
+
+def _after_quality(evidence: Evidence, problem: str) -> str:
+    """Say first that quality has passed, where it has: a clock that fails must not hide that."""
+    passed = evidence.results and all(r.state in {"SUPERIOR", "NON_INFERIOR", "EQUIVALENT"} for r in evidence.results)
+    return f"{_quality_summary(evidence)}, but {problem}" if passed else problem
 
 
 def _beyond_margin(result: Result) -> str:

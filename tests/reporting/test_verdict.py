@@ -99,7 +99,8 @@ def test_which_rule_wins(found: Verdict, name: str) -> None:
 def test_a_margin_that_was_asked_for_and_not_measured_is_no_pass() -> None:
     asked = make_policy({"latency": "+2%"})
     found = verdict(policy=asked, **SMALL)
-    assert found.headline == "INCONCLUSIVE: latency has a margin but was not measured in both arms"
+    problem = "latency has a margin but was not measured in both arms"
+    assert found.headline == f"INCONCLUSIVE: quality non-inferior, but {problem}"
     assert verdict(policy=asked, **FAST).name == "SHIP"
 
 
@@ -149,3 +150,9 @@ def test_the_reasons_hold_every_result_and_the_default_policy() -> None:
     for part in ("accuracy", "NLL", "8 × 128", "saved for backward", "1 seed per", "default policy"):
         assert any(part in reason for reason in reasons), part
     assert not any("default policy" in reason for reason in verdict(policy=make_policy({"nll": "0.01"})).reasons)
+
+
+def test_a_clock_that_fails_does_not_hide_that_quality_passed() -> None:
+    """The name stays INVALID; the line says first what is known."""
+    headline = verdict(latency=[latency("INVALID")], **SMALL).headline
+    assert headline.startswith("INVALID: quality non-inferior, but the baseline against itself failed")

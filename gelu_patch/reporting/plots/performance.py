@@ -17,7 +17,7 @@ from gelu_patch.reporting.plots.canvas import (
     rows_height,
     series_colour,
 )
-from gelu_patch.reporting.schema import Arm, Comparison, Latency
+from gelu_patch.reporting.schema import Arm, Comparison, Latency, LatencyResult
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.wording import binary_size, place_text, ratio_range, seconds, shape_text, words
 
@@ -28,10 +28,15 @@ _CURVE_POINTS = 200
 def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot | None:
     """Return candidate / baseline time with its interval, one row per comparison and shape; None if unmeasured.
 
-    ``names`` are those of the candidates, one per comparison.
+    ``names`` are those of the candidates, one per comparison. Arms that share one measurement share its row, under
+    the name of the first.
     """
     pairs = zip(names, comparisons, strict=True)
-    found = [(name, result) for name, comparison in pairs for result in comparison.latency]
+    measured: dict[object, tuple[str, LatencyResult]] = {}
+    for name, comparison in pairs:
+        for result in comparison.latency:
+            measured.setdefault((result.phase, result.shape, result.ratio, result.ci), (name, result))
+    found = list(measured.values())
     if not found:
         return None
     rows = [
@@ -59,8 +64,17 @@ def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot 
 
 
 def distribution_plot(arms: Sequence[Arm]) -> Plot | None:
-    """Return the cumulative distribution of single times per shape; None when no arm kept its times."""
-    kept = [(i, arm.name, entry) for i, arm in enumerate(arms) for entry in arm.latency if entry.values]
+    """Return the cumulative distribution of single times per shape; None when no arm kept its times.
+
+    Arms that share one measurement share its curve, under the name of the first.
+    """
+    measured: dict[object, tuple[int, str, Latency]] = {}
+    for position, arm in enumerate(arms):
+        for entry in arm.latency:
+            if entry.values:
+                key = (entry.phase, entry.shape, tuple(entry.values))
+                measured.setdefault(key, (position, arm.name, entry))
+    kept = list(measured.values())
     if not kept:
         return None
     places = list(dict.fromkeys((entry.phase, entry.shape) for _, _, entry in kept))[:3]
