@@ -73,31 +73,18 @@ def _same_question(report: Report, stock: Report) -> bool:
 
 
 def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchmark:
-    """Time the trained stock model against each swap, forward and in training, and count saved bytes."""
+    """Time the trained stock model against each swap, and count what each keeps for backward."""
     model = load_any(str(stock.path)).to(best_device()).eval()
-    with progress.bar("latency, forward") as update:
-        forward = benchmark(
+    with progress.bar("latency") as update:
+        return benchmark(
             model,
             TARGETS,
             shapes=settings.shapes,
             n_pairs=settings.n_pairs,
-            max_pairs=settings.most_repeats * settings.n_pairs,
+            max_pairs=settings.max_pairs,
             max_seconds=settings.max_seconds,
             on_round=lambda done, total: update(done, total, ""),
         )
-    with progress.bar("latency, training") as update:
-        training = benchmark(
-            model,
-            TARGETS,
-            shapes=(settings.training_shape,),
-            phases=("forward_backward",),
-            n_pairs=settings.n_training_pairs,
-            max_pairs=settings.most_repeats * settings.n_training_pairs,
-            max_seconds=settings.max_seconds,
-            on_round=lambda done, total: update(done, total, ""),
-        )
-    latency = {arm: forward.latency[arm] + training.latency[arm] for arm in forward.arms}
-    return Benchmark(latency, forward.memory)
 
 
 def attach(run: RunFolder, measured: Benchmark, arm: str) -> None:

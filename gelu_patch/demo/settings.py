@@ -24,12 +24,10 @@ class Settings:
     n_test: int = 1000
     num_train_epochs: float = 2.0
     max_length: int = 48
-    shapes: tuple[tuple[int, int], ...] = ((1, 32), (16, 32))
-    training_shape: tuple[int, int] = (4, 32)
-    n_pairs: int = 120
-    n_training_pairs: int = 60
-    most_repeats: int = 4  # of the pairs, on a machine too noisy for the A/A control
-    max_seconds: float = 30.0  # after which a shape is not repeated any more
+    shapes: tuple[tuple[int, int], ...] = ((1, 32), (8, 32))
+    n_pairs: int = 100
+    max_pairs: int = 600  # on a machine too noisy for the A/A control
+    max_seconds: float = 45.0  # after which a shape is not measured any longer
     gpt2_shape: tuple[int, int] = (4, 128)
 
     @classmethod
@@ -40,10 +38,8 @@ class Settings:
             n_test=64,
             num_train_epochs=1.0,
             shapes=((2, 16),),
-            training_shape=(2, 16),
             n_pairs=10,
-            n_training_pairs=10,
-            most_repeats=1,
+            max_pairs=10,
             gpt2_shape=(1, 16),
         )
 
