@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel, Field
 from rich.console import Console
 
 from gelu_patch.environment import OFFLINE_VARIABLES
-from gelu_patch.reporting.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from gelu_patch.reporting.run_folder import RunFolder
 
 Where = Annotated[
     list[str] | None,
