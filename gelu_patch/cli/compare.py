@@ -34,8 +34,10 @@ def compare(
     if json_output:
         typer.echo(saved.report.model_dump_json(by_alias=True))
     else:
-        options.out.print(outcome)
+        options.out.print(str(outcome))
         shown = HTML if (saved.path / HTML).is_file() else "report.md"
         options.out.print(f"report: {saved.path / shown}")
+    for warning in saved.report.warnings:
+        options.err.print(f"note: {warning}")
     gainless = require_gain and outcome.verdict == "NO GAIN"
     raise typer.Exit(int(ExitCode.DO_NOT_SHIP if gainless else outcome.exit_code))

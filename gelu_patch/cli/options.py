@@ -64,7 +64,7 @@ Offline = Annotated[bool, typer.Option("--offline", callback=_go_offline, is_eag
 
 # Results go to standard output; progress, notes and errors to standard error.
 out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False, markup=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_run(run: RunFolder) -> None:

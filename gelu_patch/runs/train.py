@@ -29,6 +29,7 @@ from gelu_patch.tasks.evaluate import Evaluation, describe_data, describe_model,
 from gelu_patch.tasks.inference import check_fits
 from gelu_patch.tasks.loading import quiet_transformers
 from gelu_patch.timing.arms import STOCK
+from gelu_patch.training.accelerator import check_can_train
 from gelu_patch.training.log import StepRecord
 from gelu_patch.training.loop import finetune
 from gelu_patch.training.recipe import Recipe
@@ -98,6 +99,7 @@ def train_run(
     """
     progress = progress or Silent()
     started = time.perf_counter()
+    check_can_train(job.recipe)
     loaded = load_for_training(job)
     loaded.model.to(best_device())  # before patching: a kernel is chosen for the device
     if job.activation != STOCK:

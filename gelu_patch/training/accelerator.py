@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,18 @@ from typing import Any
 from gelu_patch.environment import best_device
 from gelu_patch.errors import MissingExtra, UsageError
 from gelu_patch.training.recipe import Recipe
+
+
+def check_can_train(recipe: Recipe) -> None:
+    """Raise what would stop a run of this recipe here; cheap, so it can be asked before anything is loaded.
+
+    MissingExtra without accelerate, UsageError for fp16 without a GPU and for several processes.
+    """
+    if importlib.util.find_spec("accelerate") is None:
+        raise MissingExtra.of("accelerate", "train", "fine-tuning")
+    if recipe.fp16 and best_device() == "cpu":
+        raise UsageError("fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither")
+    _refuse_several_processes(int(os.environ.get("WORLD_SIZE", "1")))
 
 
 @contextmanager
@@ -22,15 +35,11 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
     Raises MissingExtra without accelerate, and UsageError for fp16 on a CPU, for several processes, and when
     an Accelerator of the caller has other settings.
     """
-    try:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState, PartialState
-    except ImportError as error:
-        raise MissingExtra.of("accelerate", "train", "fine-tuning") from error
+    check_can_train(recipe)
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+
     on_cpu = best_device() == "cpu"
-    if on_cpu and recipe.fp16:
-        raise UsageError("fp16 training needs a GPU", why="there is none here", next_step="use --bf16, or neither")
-    _refuse_several_processes(int(os.environ.get("WORLD_SIZE", "1")))
     had_settings, had_processes = bool(AcceleratorState._shared_state), bool(PartialState._shared_state)
     try:
         accelerator = Accelerator(mixed_precision=recipe.mixed_precision, cpu=on_cpu)

@@ -164,7 +164,16 @@ def test_flags_that_cannot_be_meant(cli, checkpoint, table, tmp_path, flag, valu
     )
     assert done.code == USAGE
     assert word in done.err
-    assert not (tmp_path / "r" / "report.json").exists()
+    assert not (tmp_path / "r").exists()
+
+
+def test_training_without_accelerate_says_what_to_install(train, tmp_path, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "accelerate" else real(name, *a))
+    assert_refused(train(), ENVIRONMENT, "accelerate", 'pip install "gelu-patch[train]"')
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_flags_verbs_and_margins(cli, runs):

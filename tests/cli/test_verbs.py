@@ -46,8 +46,11 @@ def test_the_whole_way(cli, checkpoint, table, tmp_path):
     assert fused.report.training.per_seed[0].steps == len(read_log(fused.path / "training_log.jsonl"))
     done = cli("compare", tmp_path / "stock", tmp_path / "gelu_fused")
     assert done.code == 3, done.out
-    assert "INCONCLUSIVE" in done.out
-    assert "can never pass" in done.out
+    lines = done.out.splitlines()
+    assert any(line.startswith("accuracy ") and line.rstrip().endswith("INCONCLUSIVE (identical)") for line in lines)
+    (verdict,) = (line for line in lines if line.startswith("VERDICT"))
+    assert verdict.startswith("VERDICT   INCONCLUSIVE: identical on this data, but too few examples")
+    assert lines[-1] == f"report: {tmp_path / 'gelu_fused' / 'compare' / 'report.html'}"
     assert (tmp_path / "gelu_fused" / "compare" / "report.html").is_file()
 
 
