@@ -27,8 +27,8 @@ class Registry(Generic[T]):
     """Named things of one kind, in order of registration.
 
     Other packages extend a registry through the entry point group ``gelu_patch.<kind>s``: each entry point is
-    a function without arguments that registers something. Entry points are loaded at the first look-up of a
-    name that is not known yet, so that they cost nothing otherwise.
+    a function without arguments that registers something. They are loaded once, when the registry is listed or
+    asked for a name that it does not know.
     """
 
     def __init__(self, kind: str) -> None:
@@ -68,11 +68,12 @@ class Registry(Generic[T]):
     def _load_entry_points(self) -> None:
         if not self._entry_points_loaded:
             self._entry_points_loaded = True
-            for entry in entry_points(group=f"gelu_patch.{self.kind}s"):
+            for entry in entry_points(group=f"gelu_patch.{self.kind.replace(' ', '_')}s"):
                 entry.load()()
 
     def names(self) -> tuple[str, ...]:
         """Return the names (without aliases) in order of registration."""
+        self._load_entry_points()
         return tuple(self._items)
 
     def aliases_of(self, name: str) -> tuple[str, ...]:
@@ -83,6 +84,7 @@ class Registry(Generic[T]):
         return name in self._items or name in self._aliases
 
     def __iter__(self) -> Iterator[T]:
+        self._load_entry_points()
         return iter(self._items.values())
 
     def __len__(self) -> int:

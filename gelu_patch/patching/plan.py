@@ -53,6 +53,10 @@ class Rejection(BaseModel):
         """The dotted path of the site."""
         return self.site
 
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
+        """Unpack as ``site, reason``, which pydantic would unpack as fields."""
+        return iter((self.site, self.reason))
+
 
 class Plan(BaseModel):
     """What ``apply_plan`` will do to a model, and what it will leave alone."""

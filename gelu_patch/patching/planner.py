@@ -49,7 +49,8 @@ def _check_that_each_selects_something(sites: list[Site], selectors: list[Select
             raise NothingToPatch(
                 f"{describe_where(selector)!r} matches none of the {len(sites)} GELU sites",
                 why=f"the sites are: {', '.join(shown)}",
-                next_step="see all of them with gelu_patch.inspect_model(model), or `gelu-patch inspect`",
+                next_step="see all of them with gelu_patch.inspect_model(model), or `gelu-patch inspect`; "
+                "a string is a glob, a regular expression is re.compile(...)",
             )
 
 

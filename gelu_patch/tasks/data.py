@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gelu_patch.errors import DataError
 from gelu_patch.reporting.predictions import digest
-from gelu_patch.tasks.tables import Columns, read_columns
+from gelu_patch.tasks.tables import Columns, columns_of_dataset, read_columns
 
 # The column names of the public benchmark sets, in the order in which they are tried.
 LABEL_COLUMNS = ("label", "labels")
@@ -62,24 +62,28 @@ class TextExamples:
 
 
 def read_examples(
-    path: str | Path,
+    source: str | Path | Any,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
     id_column: str | None = None,
 ) -> TextExamples:
-    """Read labelled texts from CSV, TSV, JSON lines, Parquet or a ``datasets`` ``save_to_disk`` folder.
+    """Read labelled texts from CSV, TSV, JSON lines, Parquet, a ``datasets`` ``save_to_disk`` folder, or a Dataset.
 
     Columns that are not named are found by the names of the public benchmark sets: the label in ``label``,
     the text in ``text``, ``sentence``, ``sentence1`` with ``sentence2``, and so on. Ids come from ``id`` or
     ``idx``, else from the row number, the first row being 1.
 
-    Raises DataNotFound when ``path`` does not exist, and DataError when a column is missing, a text is empty,
+    Raises DataNotFound when the file does not exist, and DataError when a column is missing, a text is empty,
     a label is missing, an id occurs twice or there are no rows.
     """
-    path = Path(path).expanduser()
-    columns = read_columns(path)
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        columns = read_columns(path)
+    else:
+        path = Path("the given data set")
+        columns = columns_of_dataset(source)
     if not columns or not len(next(iter(columns.values()))):
         raise DataError(f"{path} has no examples", why="it holds no rows", next_step="give a file with rows")
     text, pair = _text_columns(path, columns, text_column, text_pair_column)

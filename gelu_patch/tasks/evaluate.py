@@ -33,7 +33,7 @@ from gelu_patch.reporting.schema import (
 from gelu_patch.sites import inspect_model
 from gelu_patch.stats.single import wilson_interval
 from gelu_patch.tasks.base import DEFAULT_TASK, tasks
-from gelu_patch.tasks.data import TextExamples
+from gelu_patch.tasks.data import TextExamples, read_examples
 from gelu_patch.tasks.encoding import tokenizer_sha256
 from gelu_patch.tasks.labels import LabelMap
 from gelu_patch.tasks.metrics import metrics
@@ -58,7 +58,7 @@ class Evaluation:
 def evaluate_model(
     model: nn.Module,
     *,
-    data: TextExamples,
+    data: TextExamples | str | Path | Any,
     tokenizer: Any,
     labels: LabelMap | None = None,
     task: str = DEFAULT_TASK,
@@ -69,6 +69,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Run ``model`` over ``data`` in evaluation mode and measure its quality; the model is left as it was.
 
+    ``data`` are examples, or what ``read_examples`` reads: a file, a ``datasets`` folder or a ``datasets.Dataset``.
     ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``seed`` says
     which training run made the model, for the report. ``on_batch`` is called with (examples done, examples
     in all).
@@ -77,6 +78,7 @@ def evaluate_model(
     of these classes, and InvalidMeasurement when it answers with NaN or infinity.
     """
     started = time.perf_counter()
+    data = data if isinstance(data, TextExamples) else read_examples(data)
     labels = labels or _labels_of(model)
     kind = tasks.get(task)
     encoded = kind.encode(data, labels=labels, tokenizer=tokenizer, max_length=max_length)

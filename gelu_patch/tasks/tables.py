@@ -169,12 +169,16 @@ def _read_saved_dataset(path: Path) -> Columns:
     except ImportError as error:
         raise MissingExtra.of("datasets", "evaluate", "reading a save_to_disk folder") from error
     try:
-        table = datasets.load_from_disk(str(path))
-        columns: Columns = {name: list(table[name]) for name in table.column_names}
+        return columns_of_dataset(datasets.load_from_disk(str(path)))
     except Exception as error:  # a damaged folder fails in many ways: OSError, ArrowInvalid, KeyError, JSON
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    for name, feature in table.features.items():
-        if isinstance(feature, datasets.ClassLabel):
+
+
+def columns_of_dataset(dataset: Any) -> Columns:
+    """Return the columns of a ``datasets.Dataset``; numbered classes become their names."""
+    columns: Columns = {name: list(dataset[name]) for name in dataset.column_names}
+    for name, feature in dataset.features.items():
+        if hasattr(feature, "int2str"):  # a ClassLabel, without importing datasets
             columns[name] = [_class_name(feature, value) for value in columns[name]]
     return columns
 

@@ -54,6 +54,7 @@ class TextClassification:
         checkpoint = resolve_checkpoint(name_or_path)
         access: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
         config = load_config(checkpoint, **access)
+        _check_kind(checkpoint, config)
         labels = _classes(config, train)
         tokenizer = load_tokenizer(checkpoint, **access)
         positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
@@ -100,6 +101,19 @@ class TextClassification:
             )
         n_tokens = np.array(data.lengths, dtype=np.int64)
         return Predictions(ids=list(data.ids), label=data.labels, logits=logits, n_tokens=n_tokens, seed=seed)
+
+
+def _check_kind(checkpoint: str, config: Any) -> None:
+    """Raise UnsupportedModel for an image or speech model, before its missing tokenizer is blamed."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as KINDS
+
+    remote = getattr(config, "auto_map", None) or {}
+    if config.model_type not in KINDS and "AutoModelForSequenceClassification" not in remote:
+        raise UnsupportedModel(
+            f"{checkpoint} cannot classify texts",
+            why=f"it is a {config.model_type} model, for which Transformers has no sequence classification head",
+            next_step="give a text model; gelu-patch inspect and gelu_patch.patch_model take any model",
+        )
 
 
 def _classes(config: Any, train: TextExamples | None) -> LabelMap:

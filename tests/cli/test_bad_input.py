@@ -199,3 +199,16 @@ def test_remote_code_is_off_unless_asked_for(cli, checkpoint, tmp_path):
     (tmp_path / "remote" / "config.json").write_text(json.dumps(config))
     (tmp_path / "remote" / "code.py").write_text("raise SystemExit('remote code ran')\n")
     assert_refused(cli("inspect", tmp_path / "remote"), USAGE, "--trust_remote_code")
+
+
+def test_a_model_of_another_kind(cli, train, tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(image_size=16, patch_size=8, **size)).save_pretrained(tmp_path / "vit")
+    assert_refused(train(model_name_or_path=tmp_path / "vit"), USAGE, "vit")
+    assert not (tmp_path / "run").exists()
+    done = cli("inspect", tmp_path / "vit")
+    assert done.code == 0
+    assert "1 GELU sites, inline calls unknown" in done.out
+    assert "the model was not run" in done.err

@@ -116,3 +116,13 @@ def test_hashes_see_ids_texts_labels_and_their_order(file: Path) -> None:
     paired = read_examples(write(file, *({**row, "reply": "x"} for row in rows)), text_pair_column="reply")
     assert len({each.inputs_sha256 for each in (base, swapped, relabelled, paired)}) == 4
     assert base.ids_sha256 == relabelled.ids_sha256 != swapped.ids_sha256
+
+
+def test_a_dataset_object_is_read_like_its_folder(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    names = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    dataset = datasets.Dataset.from_dict({"text": ["good film", "bad film"], "label": [1, 0]}, features=names)
+    dataset.save_to_disk(str(tmp_path / "saved"))
+    given, saved = read_examples(dataset), read_examples(tmp_path / "saved")
+    assert given.labels == ("pos", "neg")
+    assert (given.ids, given.texts, given.labels) == (saved.ids, saved.texts, saved.labels)

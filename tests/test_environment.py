@@ -1,0 +1,40 @@
+"""The fingerprint of a result: complete, plain, and without secrets."""
+
+import json
+
+import pytest
+
+from gelu_patch import environment
+from gelu_patch.environment import best_device, fingerprint, is_offline
+from gelu_patch.reporting.schema import Environment
+
+
+def test_the_fingerprint_is_json_and_fills_the_schema():
+    found = fingerprint()
+    assert json.loads(json.dumps(found)) == found
+    assert Environment(**found).packages["torch"]
+    assert found["threads"] >= 1
+
+
+def test_no_secret_is_taken_along(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    found = fingerprint()
+    assert "hf_secret" not in json.dumps(found)
+    assert found["env_vars"]["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(("value", "offline"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_offline(monkeypatch, value, offline):
+    for name in environment.OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert is_offline() is offline
+
+
+def test_the_device_follows_accelerate(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert best_device() == "cpu"
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    assert best_device() == "cuda"
