@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group
 from torch import nn
 
 from gelu_patch.sites.base import Site
@@ -50,6 +49,8 @@ class Census:
         return as_text(self)
 
     def __rich__(self) -> Any:
+        from rich.console import Group
+
         return Group(*self._parts())
 
     def _parts(self) -> Iterator[Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:  # rich takes longer to import than a model to inspect
+    from rich.table import Table
 
 
 class HasName(Protocol):
@@ -50,6 +49,9 @@ def _range(numbers: list[int]) -> str:
 
 def plain_table(*columns: str) -> Table:
     """Return an empty table in the one style of this package."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -58,6 +60,8 @@ def plain_table(*columns: str) -> Table:
 
 def as_text(renderable: Any, width: int = 200) -> str:
     """Render something of rich as plain text; wide, because a folded site path cannot be copied."""
+    from rich.console import Console
+
     target = io.StringIO()
     Console(file=target, width=width, no_color=True, highlight=False, soft_wrap=True).print(renderable)
     return "\n".join(line.rstrip() for line in target.getvalue().rstrip().splitlines())
