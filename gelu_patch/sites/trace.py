@@ -11,8 +11,7 @@ import linecache
 import re
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -25,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from gelu_patch.activations.gelu import QUICK_SCALE
 from gelu_patch.errors import UnsupportedModel
 from gelu_patch.sites.base import Site, places
+from gelu_patch.sites.modes import modes_restored
 
 _TORCH = str(Path(torch.__file__).parent)
 _QUICK_IN_SOURCE = re.compile(r"1\.702")
@@ -73,8 +73,8 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
         if isinstance(site.target, nn.Module)
     ]
     try:
-        with _quietly(model), recorder:
-            _call(model, example_inputs)
+        with modes_restored(model), torch.no_grad(), torch.random.fork_rng(), recorder:
+            _call(model.eval(), example_inputs)
     except Exception as error:
         raise UnsupportedModel(
             f"running {type(model).__name__} on the example inputs failed",
@@ -86,18 +86,6 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
             handle.remove()
     counts.update(recorder.attribute_calls)
     return Trace({site.name: counts[site.name] for site in sites}, dict(recorder.inline))
-
-
-@contextmanager
-def _quietly(model: nn.Module) -> Iterator[None]:
-    flags = [(module, module.training) for module in model.modules()]
-    with torch.no_grad(), torch.random.fork_rng():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, training in flags:
-                module.training = training
 
 
 def _call(model: nn.Module, inputs: object) -> object:

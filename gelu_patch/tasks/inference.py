@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gelu_patch.errors import UnsupportedModel, UsageError
+from gelu_patch.sites.modes import modes_restored
 from gelu_patch.tasks.encoding import EncodedExamples
 
 Progress = Callable[[int, int], None]
@@ -20,15 +21,10 @@ Progress = Callable[[int, int], None]
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put every module in evaluation mode, without gradients; afterwards give each its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        # Not inference_mode: a module that caches a tensor here could not be trained afterwards.
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    # Not inference_mode: a module that caches a tensor here could not be trained afterwards.
+    with modes_restored(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

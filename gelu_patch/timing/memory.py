@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from gelu_patch.reporting.schema import Memory
 from gelu_patch.sites import find_sites
+from gelu_patch.sites.modes import modes_restored
 from gelu_patch.timing.workloads import Inputs, Shape
 
 
@@ -23,16 +24,10 @@ def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
     plain functions in attributes cannot be told apart from their surroundings and are counted in the total only.
     """
     ledger = _Ledger(model)
-    flags = [(module, module.training) for module in model.modules()]
-    model.train()
-    try:
+    with modes_restored(model), ledger.watching(model), torch.random.fork_rng(), torch.enable_grad():
         # The output is held until the end: storages that are freed early would be given out, and counted, twice.
-        with ledger.watching(model), torch.random.fork_rng(), torch.enable_grad():
-            output = model(**inputs)
-        del output
-    finally:
-        for module, training in flags:
-            module.training = training
+        output = model.train()(**inputs)
+    del output
     per_site = ledger.per_site.values()
     return Memory(
         phase="training",
