@@ -78,11 +78,11 @@ class Census:
             kinds = ", ".join(f"{name} x{count}" for name, count in self.others.items())
             return f"no GELU in {self.model}; its activations are: {kinds or 'none found'}"
         proof = (
-            f"{self.n_missed} inline calls found in a run"
-            if self.traced
+            f"{_count(self.n_missed, 'inline call')} found in a run"
+            if self.n_missed is not None
             else "inline calls unknown: no example inputs were given"
         )
-        return f"{self.model}: {len(self.sites)} GELU sites, {proof}"
+        return f"{self.model}: {_count(len(self.sites), 'GELU site')}, {proof}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the census as plain data for JSON."""
@@ -114,6 +114,10 @@ class Census:
             "other_activations": dict(self.others),
             "unrecognised": dict(self.unrecognised),
         }
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _owners(sites: list[Site]) -> str:
