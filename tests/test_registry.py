@@ -1,9 +1,12 @@
 """One kind of list, with near names, aliases and plug-ins."""
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 
 import pytest
 
+import gelu_patch
 from gelu_patch import registry as module
 from gelu_patch.errors import UnknownName, UsageError
 from gelu_patch.registry import Registry
@@ -51,6 +54,16 @@ def test_unregistering_takes_the_aliases_along(things):
     things.unregister("one")
     assert "1st" not in things
     things.register(Thing("1st"))
+
+
+def test_no_two_registries_share_a_group_of_plug_ins():
+    """A plug-in of one would be run for the other, too, and its names would be taken the second time."""
+    names = [found.name for found in pkgutil.walk_packages(gelu_patch.__path__, "gelu_patch.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    ours = {id(thing): thing.kind for home in modules for thing in vars(home).values() if isinstance(thing, Registry)}
+    kinds = list(ours.values())
+    assert len(kinds) >= 6
+    assert len(set(kinds)) == len(kinds)
 
 
 class Entry:

@@ -80,7 +80,7 @@ def _clipped_derivative(x: Array) -> Array:
     return np.where(np.abs(_erf(x)) > CLIP, 0.0, _erf_derivative(x))
 
 
-GELU = register_activation(
+register_activation(
     Activation(
         name="gelu",
         formula=_erf,
@@ -92,7 +92,7 @@ GELU = register_activation(
     aliases=("gelu_erf", "gelu_python"),
 )
 
-GELU_TANH = register_activation(
+register_activation(
     Activation(
         name="gelu_tanh",
         formula=_tanh,
@@ -104,7 +104,7 @@ GELU_TANH = register_activation(
     aliases=("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"),
 )
 
-GELU_QUICK = register_activation(
+register_activation(
     Activation(
         name="gelu_quick",
         formula=_quick,
@@ -116,7 +116,7 @@ GELU_QUICK = register_activation(
     aliases=("quick_gelu",),
 )
 
-GELU_CLIPPED = register_activation(
+register_activation(
     Activation(
         name="gelu_10",
         formula=_clipped,

@@ -35,7 +35,7 @@ def _silu_derivative(x: Array) -> Array:
     return np.asarray(expit(x) + tail)
 
 
-RELU = register_activation(
+register_activation(
     Activation(
         name="relu",
         formula=_relu,
@@ -45,7 +45,7 @@ RELU = register_activation(
     ),
 )
 
-RELU2 = register_activation(
+register_activation(
     Activation(
         name="relu2",
         formula=_relu2,
@@ -55,7 +55,7 @@ RELU2 = register_activation(
     ),
 )
 
-SILU = register_activation(
+register_activation(
     Activation(
         name="silu",
         formula=_silu,

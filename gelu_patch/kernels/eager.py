@@ -128,4 +128,4 @@ class EagerKernel(Kernel):
         return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit)
 
 
-EAGER = register_kernel(EagerKernel())
+register_kernel(EagerKernel())

@@ -26,7 +26,8 @@ class Metric:
     primary: bool = False
 
 
-METRICS: Registry[Metric] = Registry("metric")
+# "metric" is the registry of tasks.metrics; one name is one group of plug-ins.
+METRICS: Registry[Metric] = Registry("gated metric")
 METRICS.register(Metric("accuracy", "accuracy", "pp", True, "1.0pp", primary=True))
 METRICS.register(Metric("nll", "NLL / example", "nat", False, "0.005"))
 METRICS.register(Metric("latency", "latency", "ratio", False, "+2%"))

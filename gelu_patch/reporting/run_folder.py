@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +21,6 @@ PREDICTIONS = "predictions.parquet"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 MODEL = "model"
-
-
-def slug(name: str) -> str:
-    """Return ``name`` as a safe file name: letters, digits, ``.``, ``_`` and ``-`` only."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
 
 
 def now() -> str:

@@ -36,12 +36,11 @@ def load_any(name_or_path: str, *, trust_remote_code: bool = False, revision: st
 def _model_class(config: Any) -> Any:
     import transformers
 
-    # Remote code is reached through the Auto classes only.
-    remote = set(getattr(config, "auto_map", None) or ())
-    for auto in sorted(name for name in remote if name.startswith("AutoModel")):
-        return getattr(transformers, auto)
-    names = config.architectures or ["AutoModel"]
-    return getattr(transformers, names[0], transformers.AutoModel)
+    architecture = (config.architectures or ["AutoModel"])[0]
+    # Remote code is reached through the Auto classes only: the one that gives this architecture, with its head.
+    remote = getattr(config, "auto_map", None) or {}
+    auto = next((name for name, path in remote.items() if str(path).endswith(f".{architecture}")), architecture)
+    return getattr(transformers, auto, transformers.AutoModel)
 
 
 def inspect_checkpoint(model: nn.Module) -> tuple[Census, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 import time
@@ -56,23 +57,15 @@ class TrainingJob(Job):
 
     def describe(self) -> dict[str, Any]:
         """Return the job as plain data: two jobs with equal descriptions compute the same."""
-        data = {"train": self.train, "validation": self.validation}
-        return {
-            "model_name_or_path": self.model_name_or_path,
-            "revision": self.revision,
-            "task": self.task,
-            "activation": self.activation,
-            "where": describe_where(self.where),
-            "data": {
-                part: {"name": examples.name, "n": len(examples), "inputs_sha256": examples.inputs_sha256}
-                for part, examples in data.items()
-                if examples is not None
-            },
-            "max_length": self.max_length,
-            "per_device_eval_batch_size": self.per_device_eval_batch_size,
-            "recipe": self.recipe.model_dump(),
-            "gelu_patch": package_version(DISTRIBUTION),
-        }
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        del fields["model_label"]
+        for part in ("train", "validation"):
+            examples = fields[part]
+            fields[part] = examples and {"name": examples.name, "n": len(examples), "sha256": examples.inputs_sha256}
+        fields["where"] = describe_where(self.where)
+        fields["recipe"] = self.recipe.model_dump()
+        versions = {name: package_version(name) for name in (DISTRIBUTION, "torch", "transformers", "accelerate")}
+        return fields | {"device": best_device(), "versions": versions}
 
 
 def load_for_training(job: TrainingJob) -> LoadedModel:

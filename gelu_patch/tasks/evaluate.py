@@ -31,6 +31,7 @@ from gelu_patch.reporting.schema import (
     Tool,
 )
 from gelu_patch.sites import inspect_model
+from gelu_patch.stats.bootstrap import percentile_mean
 from gelu_patch.stats.single import wilson_interval
 from gelu_patch.tasks.base import DEFAULT_TASK, tasks
 from gelu_patch.tasks.data import TextExamples, read_examples
@@ -109,7 +110,8 @@ def evaluate_model(
 def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
     """Return every registered metric and the mean negative log-likelihood (natural log) of the labels.
 
-    Accuracy carries its 95 % Wilson interval; the others have none yet.
+    Accuracy carries its 95 % Wilson interval, the mean loss its percentile bootstrap interval; F1 and Matthews have
+    none yet.
     """
     n = len(predictions)
     quality = [
@@ -119,8 +121,10 @@ def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
     for each in quality:
         if each.metric == "accuracy":
             each.ci, each.ci_method = wilson_interval(int(predictions.correct.sum()), n), "wilson"
-    nll = float(predictions.nll.mean())
-    return [*quality, Quality(metric="nll", higher_is_better=False, value=nll, n=n)]
+    losses = predictions.nll
+    nll = Quality(metric="nll", higher_is_better=False, value=float(losses.mean()), n=n)
+    nll.ci, nll.ci_method = percentile_mean(losses), "percentile bootstrap"
+    return [*quality, nll]
 
 
 def describe_model(model: nn.Module) -> Subject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,6 @@ from gelu_patch.errors import UsageError
 
 # The schedules of transformers.get_scheduler that need no further arguments.
 Schedule = Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
 class Recipe(BaseModel):

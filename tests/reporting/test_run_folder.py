@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gelu_patch.errors import DataError, DataNotFound, EnvironmentProblem, ExitCode, InvalidMeasurement, OutputExists
-from gelu_patch.reporting.run_folder import RunFolder, slug
+from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.reporting.schema import Report
 from tests.reporting import made_up
 from tests.reporting.made_up import MadeUpRun
@@ -143,14 +143,3 @@ def test_a_report_fits_the_published_schema(tmp_path: Path) -> None:
     validator.validate(raw)
     raw["kind"] = "party"
     assert not validator.is_valid(raw), "the schema can refuse"
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("gelu_tanh", "gelu_tanh"), ("a b/c", "a-b-c"), ("../../etc/passwd", "etc-passwd"), ("..", "run"), ("", "run"),
-        ("modèle", "mod-le"), ("v1.0-rc", "v1.0-rc"), ("-rf", "rf"), ("a\nb\0c", "a-b-c"),
-    ],
-)  # fmt: skip
-def test_slugs_are_safe_file_names(name: str, expected: str) -> None:
-    assert slug(name) == expected

@@ -25,6 +25,7 @@ def test_quality_follows_from_the_predictions(loaded: LoadedModel, examples: Tex
     assert accuracy.ci[0] < accuracy.value < accuracy.ci[1]
     assert (accuracy.ci_method, accuracy.n) == ("wilson", 24)
     assert quality["nll"].value == found.predictions.nll.mean()
+    assert quality["nll"].ci[0] < quality["nll"].value < quality["nll"].ci[1]
     assert not quality["nll"].higher_is_better
     assert quality["f1"].ci is None
 

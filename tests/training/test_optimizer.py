@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from gelu_patch.errors import UsageError
 from gelu_patch.training.optimizer import build_optimizer, learning_rates
-from gelu_patch.training.recipe import SCHEDULES
+from gelu_patch.training.recipe import Schedule
 
 from .toy import ToyClassifier, recipe
 
@@ -59,6 +61,6 @@ def test_learning_rates(schedule: str, expected: list[float]) -> None:
     assert [rate_of(step) for step in range(6)] == expected
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", get_args(Schedule))
 def test_every_schedule_that_the_recipe_offers_exists(schedule: str) -> None:
     assert learning_rates(recipe(lr_scheduler_type=schedule), 10)(1) > 0
