@@ -31,12 +31,17 @@ def gpu_tokens():
     return {name: tensor.cuda() for name, tensor in tokens().items()}
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", activations.names())
-@pytest.mark.parametrize("kernel", kernels.names())
+SERVED = [
+    (kernel.name, activation, dtype)
+    for kernel in kernels
+    for activation in activations.names()
+    for dtype in DTYPES
+    if isinstance(kernel.answer(Request(activation, "cuda", dtype)), Accepted)
+]
+
+
+@pytest.mark.parametrize(("kernel", "activation", "dtype"), SERVED)
 def test_values_are_within_the_declared_bound(kernel, activation, dtype):
-    if not isinstance(kernels.get(kernel).answer(Request(activation, "cuda", dtype)), Accepted):
-        pytest.skip("not served")
     bound = kernels.get(kernel).bound(activation, dtype)
     x = inputs(dtype, bound.limit)
     found = kernels.get(kernel).function(activation)(x.cuda()).cpu()
@@ -86,6 +91,7 @@ def test_training_and_evaluation(tmp_path, precision):
         assert not summary.diverged
         losses[activation] = [point.loss for point in summary.curve if point.loss is not None]
         assert losses[activation][-1] < losses[activation][0]
+    # Losses are sums of 16-bit activations; the coarser of the two types, bfloat16, has steps of 0.8 %.
     assert losses["stock"][:4] == pytest.approx(losses["gelu_fused"][:4], rel=2e-2)
     swapped = EvaluationJob(source=str(tmp_path / "stock"), data=tiny_examples(), activation="relu")
     assert evaluate_run(swapped, tmp_path / "swap").report.data.n == 24

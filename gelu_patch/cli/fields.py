@@ -43,7 +43,7 @@ def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
             verb(**values, **{parameter: model(**fields)})
 
         parameters = [*own, *flags]
-        with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         with_flags.__annotations__ = {each.name: each.annotation for each in parameters}
         # typer would otherwise read the types of the wrapped verb.
         del with_flags.__wrapped__

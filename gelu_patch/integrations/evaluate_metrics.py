@@ -39,7 +39,7 @@ def _metric_class(metric: Metric) -> type[Any]:
     except ImportError as error:
         raise MissingExtra.of("evaluate", "evaluate", "an evaluate.Metric") from error
 
-    class PackagedMetric(evaluate.Metric):  # type: ignore[misc]
+    class PackagedMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate is untyped
         def __init__(self, *, n_classes: int | None = None, **options: Any) -> None:
             super().__init__(**options)
             self.n_classes = n_classes

@@ -50,5 +50,5 @@ class KernelActivation(nn.Module):
         return {key: value for key, value in self.__dict__.items() if key != "_function"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._function = kernels.get(self.kernel).function(self.activation)

@@ -39,8 +39,9 @@ class Sidecar(BaseModel):
 
 def current_plan(model: nn.Module) -> Plan:
     """Return what is patched on ``model`` right now, as a plan from its stock state."""
-    patched = [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
-    changes = tuple(_change(site, site.target) for site in patched)  # type: ignore[arg-type]
+    changes = tuple(
+        _change(site, site.target) for site in find_sites(model) if isinstance(site.target, KernelActivation)
+    )
     names = {change.after if change.changes_mathematics else SAME_MATHEMATICS for change in changes}
     return Plan(model=type(model).__name__, target=", ".join(sorted(names)) or "stock", changes=changes)
 
@@ -62,7 +63,8 @@ def save_patched(model: nn.Module, directory: str | Path) -> Path:
 
     Raises UnsupportedModel when the model has no ``save_pretrained``.
     """
-    if not hasattr(model, "save_pretrained"):
+    save_pretrained = getattr(model, "save_pretrained", None)
+    if save_pretrained is None:
         raise UnsupportedModel(
             f"{type(model).__name__} has no save_pretrained",
             next_step="save its state_dict and the plan: gelu_patch.current_plan(model).save(path)",
@@ -70,7 +72,7 @@ def save_patched(model: nn.Module, directory: str | Path) -> Path:
     plan = current_plan(model)
     variant = VARIANT if plan.changes_mathematics else None
     directory = Path(directory)
-    model.save_pretrained(directory, variant=variant)  # type: ignore[operator]
+    save_pretrained(directory, variant=variant)
     sidecar = directory / SIDECAR
     if plan.changes:
         sidecar.write_text(Sidecar(variant=variant, plan=plan).model_dump_json(indent=1) + "\n", "utf-8")

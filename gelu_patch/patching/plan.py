@@ -53,7 +53,7 @@ class Rejection(BaseModel):
         """The dotted path of the site."""
         return self.site
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pairs are what people unpack
         """Unpack as ``site, reason``, which pydantic would unpack as fields."""
         return iter((self.site, self.reason))
 

@@ -51,10 +51,9 @@ def comparison_view(comparison: Comparison) -> RenderableType:
 
 def comparison_text(comparison: Comparison, *, width: int = 120) -> str:
     """Return the comparison as plain text without colours, at most ``width`` columns wide."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-    console.print(comparison_view(comparison))
-    text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    target = io.StringIO()
+    Console(file=target, width=width, color_system=None, legacy_windows=False).print(comparison_view(comparison))
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()).strip("\n")
 
 
 def _parts(comparison: Comparison) -> Iterator[RenderableType]:

@@ -6,6 +6,7 @@ The format is owned here, by its torch-free reader, so that ``compare`` needs no
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,7 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if len(set(self.ids)) != len(self.ids):
-            seen: set[str] = set()
-            twice = next(i for i in self.ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+            twice = next(key for key, count in Counter(self.ids).items() if count > 1)
             raise DataError(f"example id {twice!r} occurs twice", next_step="give every example its own id")
 
     @property

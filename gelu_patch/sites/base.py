@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from torch import nn
 
@@ -34,7 +34,8 @@ class Owner:
     @property
     def slots(self) -> dict[str, object]:
         """The dictionary of the parent that holds the object."""
-        return self.parent._modules if self.form == "module" else self.parent.__dict__  # type: ignore[return-value]
+        # Torch types the values as modules; a site's owner holds what was there, and only `put` writes.
+        return cast(dict[str, object], self.parent._modules) if self.form == "module" else self.parent.__dict__
 
     @property
     def current(self) -> object:

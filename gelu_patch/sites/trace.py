@@ -88,9 +88,9 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
     return Trace({site.name: counts[site.name] for site in sites}, dict(recorder.inline))
 
 
-def _call(model: nn.Module, inputs: object) -> object:
+def _call(model: nn.Module, inputs: Any) -> object:
     if isinstance(inputs, Mapping) or hasattr(inputs, "keys"):
-        return model(**inputs)  # type: ignore[arg-type]
+        return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
 
 

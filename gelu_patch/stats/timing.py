@@ -13,7 +13,8 @@ from gelu_patch.stats.paired import Interval
 FloatArray = npt.NDArray[np.float64]
 
 BLOCK = 10  # neighbouring pairs share the machine's mood, so they are resampled together
-_FEWEST_BLOCKS = 5
+# With 100 pairs in 10 blocks the 95 % interval missed the truth in 10 % of 400 simulations, in 20 blocks in 7 %.
+_FEWEST_BLOCKS = 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def paired_ratio(
 
     ``baseline[k][i]`` and ``candidate[k][i]`` are the two times of pair ``i`` in process ``k``, in the same unit;
     one process is a list with one array. Processes are resampled first, then moving blocks of ``block`` pairs
-    inside each (fewer when a process has less than five blocks). Raises ValueError when pairs do not match or a
+    inside each (smaller ones when a process has less than 20 blocks). Raises ValueError when pairs do not match or a
     time is not positive.
     """
     logs = [_log_ratios(b, c) for b, c in zip(baseline, candidate, strict=True)]

@@ -49,14 +49,15 @@ def test_a_planted_delay_is_found(measure):
     assert found.valid
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_no_difference_is_found_where_there_is_none_also_on_a_drifting_machine(measure, seed):
-    clock = Clock(noise=0.02, drift=0.0005)
-    clock.random.seed(seed)
-    found = measure(clock, {"stock": 0.010, "same": 0.010}, seed=seed)["same"]
-    assert found.ratio == pytest.approx(1.0, abs=0.02)
-    low, high = found.ratio_ci
-    assert low - 0.004 <= 1.0 <= high + 0.004
+def test_a_drifting_machine_does_not_make_equal_arms_differ(measure):
+    """Of 20 sessions with equal arms at most 2 may say "different": the bar for an A/A test."""
+    misses = 0
+    for seed in range(20):
+        clock = Clock(noise=0.02, drift=0.0005)
+        clock.random.seed(1_000 + seed)  # not the seed of the order: one stream must not decide both
+        low, high = measure(clock, {"stock": 0.010, "same": 0.010}, seed=seed)["same"].ratio_ci
+        misses += not low <= 1.0 <= high
+    assert misses <= 2
 
 
 def test_every_round_runs_every_arm_and_the_baseline_twice_in_random_order(measure):
