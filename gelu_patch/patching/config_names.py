@@ -7,6 +7,7 @@ changed config, on the meta device, and its sites are looked at.
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,6 +44,8 @@ def name_in_config(model: nn.Module) -> tuple[ConfigChange, ...] | None:
     after = stock
     for path, value in _fields(stock):
         new = _right_value(model, stock, path, value, before, wanted)
+        if new is not None and _is_read_while_running(model, path):
+            return None
         if new is not None:
             after = _with_value(after, path, new)
     if after is stock:
@@ -120,6 +123,21 @@ def _right_value(
             if built and driven and all(built[name] == wanted.get(name) for name in driven):
                 return new
     return None
+
+
+def _is_read_while_running(model: nn.Module, path: tuple[str, ...]) -> bool:
+    """Whether some method also looks the field up at every call: ``ACT2FN[self.config.hidden_act](x)``.
+
+    A loaded model would run the new activation there, where the patched one still runs what its config says.
+    """
+    aliases = getattr(model.config, "attribute_map", {})
+    names = {path[-1], *(alias for alias, field in aliases.items() if field == path[-1])}
+    return any(
+        "ACT2FN" in code.co_names and not names.isdisjoint(code.co_names)
+        for kind in {kind for module in model.modules() for kind in type(module).__mro__}
+        for method, function in vars(kind).items()
+        if method != "__init__" and (code := getattr(inspect.unwrap(function), "__code__", None)) is not None
+    )
 
 
 def _values(value: Any, activation: str) -> Iterator[Any]:

@@ -18,6 +18,11 @@ def patched_sites(model: nn.Module) -> list[Site]:
     return [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
 
 
+def swapped(sites: list[Site]) -> bool:
+    """Whether any of these patched sites computes another function than the model came with."""
+    return any(site.activation != getattr(site.target, "gelu_patch_origin", None) for site in sites)
+
+
 def current_plan(model: nn.Module) -> Plan:
     """Return what is patched on ``model`` right now, as a plan from its stock state."""
     changes = tuple(_changes(model))

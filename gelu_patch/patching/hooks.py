@@ -11,7 +11,7 @@ import copy
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, SupportsIndex
@@ -19,35 +19,24 @@ from typing import Any, ClassVar, SupportsIndex
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from gelu_patch.errors import PatchConflict
+from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import adapters, saving
-from gelu_patch.patching.current import patched_sites
+from gelu_patch.patching.current import patched_sites, swapped
+from gelu_patch.patching.enclosing import modules_around
 
 
 class Hook:
-    """Stands in a module's ``__dict__`` for a method of its class.
+    """Stands in a module's ``__dict__`` for a method of its class; a copy of the module gets a hook bound to the copy.
 
-    It refers weakly to its module, so that deleting a model frees it at once; a deep copy or a pickle of the module
-    carries a hook of its own, bound to the copy.
+    It refers to its module, like a bound method, so that ``build().save_pretrained(directory)`` works: a model that is
+    deleted while it is patched is freed by the garbage collector, not at once.
     """
 
     method: ClassVar[str]
 
     def __init__(self, model: nn.Module, earlier: Callable[..., Any] | None = None) -> None:
-        self._model = weakref.ref(model)
+        self.model = model
         self._earlier = earlier  # somebody else's attribute, which was there before
-
-    @property
-    def model(self) -> nn.Module:
-        """The module that this stands on. Raises PatchConflict when it is gone."""
-        model = self._model()
-        if model is None:
-            raise PatchConflict(
-                f"the model of this {self.method} is gone",
-                why="it was taken from a model, or from a shallow copy of one, that was deleted since",
-                next_step=f"call {self.method} on a model that is alive",
-            )
-        return model
 
     @property
     def stock(self) -> Callable[..., Any]:
@@ -59,12 +48,8 @@ class Hook:
         # Trainers ask which arguments there are.
         return inspect.signature(self.stock)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"model": self._model(), "earlier": self._earlier}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._model = weakref.ref(state["model"])
-        self._earlier = state["earlier"]
+        vars(self).update(state)
         _watch_registrations()
 
     @classmethod
@@ -120,18 +105,36 @@ _HOOKS: tuple[type[Hook], ...] = (SavePretrained, LoadAdapter)
 _being_built: ContextVar[list[weakref.ref[nn.Module]] | None] = ContextVar("gelu_patch_being_built", default=None)
 
 
+# What was found around a patched part of a model, to be let go with its patch.
+_around: weakref.WeakKeyDictionary[nn.Module, list[weakref.ref[nn.Module]]] = weakref.WeakKeyDictionary()
+
+
 def follow(model: nn.Module) -> None:
-    """Put the hooks on ``model`` and its parts while it is patched; take them off when it is stock again."""
-    patched = bool(patched_sites(model))
-    if patched:
-        _watch_registrations()
-        adapters.quiet_peft()
+    """Put the hooks on ``model``, its parts and what is around it while it is patched; take them off when it is stock.
+
+    What is around it is looked for when the mathematics changed: only then could a checkpoint of it lie.
+    """
+    sites = patched_sites(model)
+    if not sites:
+        for module in model.modules():
+            _detach(module)
+        for outer in _alive(_around.pop(model, [])):
+            if not patched_sites(outer):
+                _detach(outer)
+        return
+    _watch_registrations()
+    adapters.quiet_peft()
     for module in model.modules():
-        if patched:
-            _attach(module)
-        else:
-            for hook in _HOOKS:
-                hook.detach(module)
+        _attach(module)
+    if model not in _around and swapped(sites):
+        around = modules_around(model)
+        _around[model] = [weakref.ref(outer) for outer in around]
+        for outer in around:
+            _attach(outer)
+
+
+def _alive(references: Iterable[weakref.ref[nn.Module]]) -> Iterator[nn.Module]:
+    return (model for model in (reference() for reference in references) if model is not None)
 
 
 @contextmanager
@@ -145,10 +148,9 @@ def models_built_here() -> Iterator[None]:
         yield
     finally:
         _being_built.reset(token)
-        for reference in models:
-            model = reference()
-            if model is not None:
-                follow(model)
+        for model in _alive(models):
+            if not patched_sites(model):
+                _detach(model)
 
 
 def _attach(module: nn.Module) -> None:
@@ -156,6 +158,11 @@ def _attach(module: nn.Module) -> None:
         # On the class: PEFT's inner modules pass unknown names on to the model inside.
         if callable(getattr(type(module), hook.method, None)):
             hook.attach(module)
+
+
+def _detach(module: nn.Module) -> None:
+    for hook in _HOOKS:
+        hook.detach(module)
 
 
 @functools.cache
@@ -170,14 +177,14 @@ def _watch_registrations() -> None:
 def _on_registration(parent: nn.Module, name: str, child: object) -> None:
     if not isinstance(child, nn.Module):
         return
-    if adapters.is_peft_model(parent):
+    being_built = _being_built.get()
+    if being_built is not None:
+        if callable(getattr(type(parent), SavePretrained.method, None)):
+            being_built.append(weakref.ref(parent))
+            _attach(parent)
+        return
+    if any(isinstance(module, KernelActivation) for module in child.modules()):
+        for outer in (parent, *modules_around(parent)):
+            _attach(outer)
+    elif adapters.is_peft_model(parent):
         LoadAdapter.attach(parent)
-        if patched_sites(child):
-            SavePretrained.attach(parent)
-    elif callable(getattr(type(parent), SavePretrained.method, None)):
-        models = _being_built.get()
-        if models is not None:
-            models.append(weakref.ref(parent))
-            _attach(parent)
-        elif any(isinstance(vars(module).get(SavePretrained.method), SavePretrained) for module in child.modules()):
-            _attach(parent)

@@ -64,6 +64,8 @@ def load_patched(
             **access,
             **kwargs,
         )
+    if class_name(model) != sidecar.model and getattr(config, "auto_map", None) and not access["trust_remote_code"]:
+        raise _untrusted(directory)  # Transformers has put a class of its own in the place of the remote one
     return model, apply_sidecar(model, sidecar)
 
 
@@ -140,8 +142,12 @@ def _untrusted_code_explained(directory: object) -> Iterator[None]:
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise
-        raise UnsupportedModel(
-            f"{directory} comes with its own Python code",
-            why="running code from a checkpoint is off unless you ask for it",
-            next_step="read that code; if you trust it, pass trust_remote_code=True",
-        ) from error
+        raise _untrusted(directory) from error
+
+
+def _untrusted(directory: object) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{directory} comes with its own Python code",
+        why="running code from a checkpoint is off unless you ask for it",
+        next_step="read that code; if you trust it, pass trust_remote_code=True",
+    )
