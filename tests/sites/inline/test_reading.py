@@ -101,9 +101,10 @@ def test_without_source_it_is_found_and_cannot_be_replaced():
     assert "source cannot be read" in site.obstacle
 
 
-def test_source_that_was_edited_meanwhile_is_not_trusted(monkeypatch, tmp_path):
+def test_source_that_was_edited_meanwhile_is_not_trusted(tmp_path):
     file = tmp_path / "remote.py"
-    text = "import torch.nn.functional as F\nfrom tests.zoo_inline import Up\n\n\nclass Remote(Up):\n    def forward(self, x):\n"
+    text = "import torch.nn.functional as F\nfrom tests.zoo_inline import Up\n"
+    text += "class Remote(Up):\n    def forward(self, x):\n"
     file.write_text(text + "        return F.gelu(x)\n")
     names = {"__name__": "remote"}
     exec(compile(file.read_text(), file, "exec"), names)
