@@ -7,7 +7,6 @@ changed config, on the meta device, and its sites are looked at.
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from gelu_patch.errors import DataError
 from gelu_patch.patching.current import current_activations
 from gelu_patch.patching.sidecar import SIDECAR, ConfigChange, Sidecar
 from gelu_patch.patching.wanted import look_ups_give
+from gelu_patch.sites.inline.reading import stock_class
 
 # Transformers takes the name of the weights' file from this key of config.json. No file has this name, so that
 # loading a checkpoint with hidden weights ends in a message that says what to call.
@@ -34,25 +34,23 @@ def name_in_config(model: nn.Module) -> tuple[ConfigChange, ...] | None:
     drives were swapped, a GELU is hard-coded, or the class cannot be built from its config alone. The model and
     its config are only read.
     """
-    wanted, config = current_activations(model), getattr(model, "config", None)
+    wanted, kind, config = current_activations(model), stock_class(type(model)), getattr(model, "config", None)
     if not (hasattr(config, "to_json_string") and hasattr(config, "from_dict")):
         return None
     stock = _saved(config)
-    before = _built(type(model), config, stock)
+    before = _built(kind, config, stock)
     if before is None:
         return None
     after = stock
     for path, value in _fields(stock):
         new = _right_value(model, stock, path, value, before, wanted)
-        if new is not None and _is_read_while_running(model, path):
-            return None
         if new is not None:
             after = _with_value(after, path, new)
     if after is stock:
         return None
     changes = _differences(_read(config, stock).to_dict(), _read(config, after).to_dict())
     # Derived fields are saved as well, and order matters when they are read: judge what the file will hold.
-    if _built(type(model), config, _saved(with_changes(config, changes))) != wanted:
+    if _built(kind, config, _saved(with_changes(config, changes))) != wanted:
         return None
     return changes
 
@@ -118,26 +116,11 @@ def _right_value(
     changed = {wanted[name] for name in before if wanted.get(name, before[name]) != before[name]}
     for activation in sorted(changed):
         for new in _values(value, activation):
-            built = _built(type(model), model.config, _with_value(stock, path, new))
+            built = _built(stock_class(type(model)), model.config, _with_value(stock, path, new))
             driven = {name for name in built or () if built[name] != before.get(name)} if built else set()
             if built and driven and all(built[name] == wanted.get(name) for name in driven):
                 return new
     return None
-
-
-def _is_read_while_running(model: nn.Module, path: tuple[str, ...]) -> bool:
-    """Whether some method also looks the field up at every call: ``ACT2FN[self.config.hidden_act](x)``.
-
-    A loaded model would run the new activation there, where the patched one still runs what its config says.
-    """
-    aliases = getattr(model.config, "attribute_map", {})
-    names = {path[-1], *(alias for alias, field in aliases.items() if field == path[-1])}
-    return any(
-        "ACT2FN" in code.co_names and not names.isdisjoint(code.co_names)
-        for kind in {kind for module in model.modules() for kind in type(module).__mro__}
-        for method, function in vars(kind).items()
-        if method != "__init__" and (code := getattr(inspect.unwrap(function), "__code__", None)) is not None
-    )
 
 
 def _values(value: Any, activation: str) -> Iterator[Any]:

@@ -11,11 +11,22 @@ from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching.plan import Change, Plan
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
 from gelu_patch.sites import Site, find_sites
+from gelu_patch.sites.base import places
+from gelu_patch.sites.inline.reading import expressions_of, stock_class
 
 
 def patched_sites(model: nn.Module) -> list[Site]:
     """Return the sites of ``model`` that hold an activation of this package."""
     return [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
+
+
+def holds_patch(module: nn.Module) -> bool:
+    """Whether there is an activation of this package anywhere in ``module``; quicker than to find all sites."""
+    return any(
+        isinstance(thing, KernelActivation)
+        for part in module.modules()
+        for thing in (*part._modules.values(), *vars(part).values())
+    )
 
 
 def swapped(sites: list[Site]) -> bool:
@@ -31,13 +42,27 @@ def current_plan(model: nn.Module) -> Plan:
 
 
 def current_activations(model: nn.Module) -> dict[str, str]:
-    """Return the activation at every dotted path of every recognised site: the mathematics of the model."""
-    return {name: site.activation for site in find_sites(model) if site.activation for name in site.names}
+    """Return the activation at every dotted path of every recognised site: the mathematics of the model.
+
+    Look-ups in a method, such as ``ACT2FN[self.config.hidden_act](x)``, are in it also when they give no GELU.
+    """
+    sites = [site for site in find_sites(model) if site.activation]
+    found = {name: str(site.activation) for site in sites for name in site.names}
+    # What an activation module computes inside is its own affair.
+    inside = {id(part) for site in sites if isinstance(site.target, nn.Module) for part in site.target.modules()}
+    for place in places(model):
+        for expression in () if id(place.module) in inside else expressions_of(stock_class(type(place.module))):
+            activation = expression.activation_of(place.module).activation
+            if activation is not None:
+                for name in place.child_names(expression.key):
+                    found.setdefault(name, activation)
+    return found
 
 
 def class_name(model: nn.Module) -> str:
-    """Return the name of the model's class; ``fully_shard`` puts a word in front of it."""
-    return type(model).__name__.removeprefix("FSDP")
+    """Return the name of the class that the model was built with, whatever stands in for it now."""
+    name: str = stock_class(type(model)).__name__
+    return name
 
 
 def _changes(model: nn.Module) -> Iterator[Change]:

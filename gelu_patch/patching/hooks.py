@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import adapters, saving
-from gelu_patch.patching.current import patched_sites, swapped
+from gelu_patch.patching.current import holds_patch, patched_sites, swapped
 from gelu_patch.patching.enclosing import modules_around
 
 
@@ -183,7 +183,7 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
             being_built.append(weakref.ref(parent))
             _attach(parent)
         return
-    if any(isinstance(module, KernelActivation) for module in child.modules()):
+    if isinstance(child, KernelActivation) or holds_patch(child):
         for outer in (parent, *modules_around(parent)):
             _attach(outer)
     elif adapters.is_peft_model(parent):

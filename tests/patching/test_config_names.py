@@ -117,11 +117,18 @@ def test_no_name_for_a_gelu_that_is_written_into_the_class():
     assert name_in_config(model) is None
 
 
-@pytest.mark.parametrize(("head", "named"), [("BigBirdForSequenceClassification", False), ("BigBirdForMaskedLM", True)])
-def test_no_name_for_a_field_that_is_also_read_in_a_forward(head, named):
-    model = tiny(head, "BigBirdConfig", **SMALL, vocab_size=50, attention_type="original_full")
-    patch_model(model, "relu")
-    assert (name_in_config(model) is not None) == named
+@pytest.mark.parametrize(("where", "named"), [(None, True), ("encoder.*", False), ("classifier.*", False)])
+def test_a_field_that_is_also_looked_up_in_a_forward(where, named):
+    model = tiny("BigBirdForSequenceClassification", "BigBirdConfig", **SMALL, vocab_size=50)
+    patch_model(model, "relu", where)
+    assert written(model) == ({"hidden_act": ("gelu_new", "relu")} if named else None)
+
+
+@pytest.mark.parametrize(("where", "named"), [("encoder.*", True), (None, False), ("lm_head.*", False)])
+def test_a_gelu_in_the_code_of_the_head_has_no_name(where, named):
+    model = tiny("RobertaForMaskedLM", "RobertaConfig", **SMALL, vocab_size=50)
+    patch_model(model, "relu", where)
+    assert written(model) == ({"hidden_act": ("gelu", "relu")} if named else None)
 
 
 def test_no_name_where_the_config_insists(monkeypatch):

@@ -104,6 +104,19 @@ def test_a_deleted_model_is_freed(revert):
     assert reference() is None
 
 
+def test_copies_of_a_model_with_rewritten_code_save_as_well(tmp_path):
+    from tests.patching.test_config_names import SMALL, tiny
+
+    model = tiny("RobertaForMaskedLM", "RobertaConfig", **SMALL, vocab_size=100)
+    patch_model(model, "relu", where="lm_head.*")
+    for name, twin_of in round_trips().items():
+        twin = twin_of(model)
+        twin.save_pretrained(tmp_path / name)
+        assert load_sidecar(tmp_path / name).plan.changes[0].site == "lm_head.forward.gelu"
+        assert unpatch_model(twin) == 1
+        assert hooked(twin) == []
+
+
 def test_keys_compile_and_signature_are_those_of_the_stock_model():
     model = tiny_gpt2()
     keys, signature = list(model.state_dict()), inspect.signature(model.save_pretrained)

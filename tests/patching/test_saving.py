@@ -176,6 +176,45 @@ def test_the_trainer_and_accelerate_save_through_it(tmp_path):
         assert torch.equal(logits(loaded.eval()), logits(model.eval()))
 
 
+@pytest.mark.parametrize(("where", "hidden"), [("encoder.*", False), (None, True)])
+def test_a_gelu_in_the_code_of_roberta(tmp_path, where, hidden):
+    from transformers import AutoModelForMaskedLM, RobertaConfig, RobertaForMaskedLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = RobertaForMaskedLM(RobertaConfig(**sizes, vocab_size=100)).eval()
+    stock = logits(model)
+    patch = patch_model(model, "relu", where)
+    model.save_pretrained(tmp_path)
+    assert config_of(tmp_path)["architectures"] == ["RobertaForMaskedLM"]
+    if hidden:
+        assert {change.form for change in patch.replaced} == {"module", "inline"}
+        with pytest.raises(OSError, match="load_patched"):
+            AutoModelForMaskedLM.from_pretrained(tmp_path)
+    else:
+        plain = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+        assert torch.allclose(logits(plain), logits(model), atol=1e-6)
+    loaded, again = load_patched(tmp_path)
+    assert torch.equal(logits(loaded.eval()), logits(model))
+    again.revert()
+    assert torch.equal(logits(loaded), stock)
+
+
+def test_a_model_whose_own_forward_is_rewritten(tmp_path):
+    from transformers import WhisperConfig, WhisperModel
+
+    sizes = {"d_model": 16, "vocab_size": 60, "num_mel_bins": 4, "max_source_positions": 8, "pad_token_id": 0}
+    parts = {
+        f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads", "ffn_dim")
+    }
+    model = WhisperModel(WhisperConfig(**sizes, **parts)).eval()
+    patch_model(model, "relu")
+    model.encoder.save_pretrained(tmp_path)
+    assert config_of(tmp_path)["architectures"] == ["WhisperEncoder"]
+    sidecar = load_sidecar(tmp_path)
+    assert (sidecar.model, sidecar.hidden) == ("WhisperEncoder", True)
+    assert "forward.gelu.0" in sidecar.activations
+
+
 # A directory that holds another state of the model.
 
 
@@ -229,6 +268,7 @@ def pushed(monkeypatch):
     """What would have been sent to the Hub, in the order of the commits."""
     import huggingface_hub
     import transformers.modeling_utils as modeling
+    import transformers.utils.hub
 
     commits = []
 
@@ -249,7 +289,8 @@ def pushed(monkeypatch):
         if "_upload_modified_files" in vars(mixin):
             monkeypatch.setattr(mixin, "_upload_modified_files", upload)
     monkeypatch.setattr(modeling, "create_and_tag_model_card", lambda *a, **k: Card())
-    monkeypatch.setattr(modeling, "create_repo", lambda *a, **k: Repository("url"), raising=False)
+    # Transformers 4
+    monkeypatch.setattr(transformers.utils.hub, "create_repo", lambda **k: Repository("url"), raising=False)
     monkeypatch.setattr(
         huggingface_hub.HfApi,
         "create_commit",
