@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -20,18 +20,19 @@ def patched_sites(model: nn.Module) -> list[Site]:
     return [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
 
 
-def holds_patch(module: nn.Module) -> bool:
-    """Whether there is an activation of this package anywhere in ``module``; quicker than to find all sites."""
-    return any(
-        isinstance(thing, KernelActivation)
+def patched_parts(module: nn.Module) -> list[KernelActivation]:
+    """Return the activations of this package anywhere in ``module``; quicker than to find all sites."""
+    return [
+        thing
         for part in module.modules()
-        for thing in (*part._modules.values(), *vars(part).values())
-    )
+        for thing in (part, *vars(part).values())
+        if isinstance(thing, KernelActivation)
+    ]
 
 
-def swapped(sites: list[Site]) -> bool:
-    """Whether any of these patched sites computes another function than the model came with."""
-    return any(site.activation != getattr(site.target, "gelu_patch_origin", None) for site in sites)
+def swapped(parts: Iterable[object]) -> bool:
+    """Whether any of these activations computes another function than the model came with."""
+    return any(isinstance(part, KernelActivation) and part.activation != part.gelu_patch_origin for part in parts)
 
 
 def current_plan(model: nn.Module) -> Plan:

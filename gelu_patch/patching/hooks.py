@@ -19,9 +19,8 @@ from typing import Any, ClassVar, SupportsIndex
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import adapters, saving
-from gelu_patch.patching.current import holds_patch, patched_sites, swapped
+from gelu_patch.patching.current import patched_parts, patched_sites, swapped
 from gelu_patch.patching.enclosing import modules_around
 
 
@@ -126,7 +125,7 @@ def follow(model: nn.Module) -> None:
     adapters.quiet_peft()
     for module in model.modules():
         _attach(module)
-    if model not in _around and swapped(sites):
+    if model not in _around and swapped(site.target for site in sites):
         around = modules_around(model)
         _around[model] = [weakref.ref(outer) for outer in around]
         for outer in around:
@@ -183,8 +182,9 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
             being_built.append(weakref.ref(parent))
             _attach(parent)
         return
-    if isinstance(child, KernelActivation) or holds_patch(child):
-        for outer in (parent, *modules_around(parent)):
+    parts = patched_parts(child)
+    if parts:
+        for outer in (parent, *(modules_around(parent) if swapped(parts) else ())):
             _attach(outer)
     elif adapters.is_peft_model(parent):
         LoadAdapter.attach(parent)

@@ -85,8 +85,38 @@ FAULTS = {
         "tests/sites/test_trace.py::test_executions_and_inline_calls",
     ),
     "changed mathematics saved as a plain checkpoint": (
-        "import gelu_patch.patching.persist as m; m.VARIANT = None",
+        "import gelu_patch.patching.saving as m; m.name_in_config = lambda model: ()",
         "tests/patching/test_persist.py::test_changed_mathematics_fails_loudly_in_plain_transformers_and_loads_here",
+    ),
+    "a config that names what only some of its sites run": (
+        "import gelu_patch.patching.config_names as m;"
+        "m.current_activations = lambda model: dict.fromkeys(['site'], model.config.hidden_act)"
+        " if next(model.parameters()).is_meta else {'site': 'relu'}",
+        "tests/patching/test_config_names.py::test_no_name_for_a_part_of_what_a_field_drives",
+    ),
+    "hidden weights without the message": (
+        "import gelu_patch.patching.saving as m; m.WEIGHTS_KEY = 'note'",
+        "tests/patching/test_persist.py::test_changed_mathematics_fails_loudly_in_plain_transformers_and_loads_here",
+    ),
+    "an edited sidecar that is believed": (
+        "import gelu_patch.patching.sidecar as m; m.digest = lambda content: content.get('digest')",
+        "tests/patching/test_sidecar.py::test_an_edited_file",
+    ),
+    "a copy that saves its original": (
+        "from gelu_patch.patching.hooks import Hook; Hook.__deepcopy__ = lambda self, memo: self",
+        "tests/patching/test_hooks.py::test_a_copy_saves_itself_and_not_its_original",
+    ),
+    "a patched part that its model does not hear of": (
+        "import gelu_patch.patching.hooks as m; m.modules_around = lambda module: []",
+        "tests/patching/test_hooks.py::test_a_model_of_which_only_a_part_was_patched_is_honest_too",
+    ),
+    "a patch_act2fn block that changes a checkpoint again": (
+        "import contextlib, gelu_patch.patching.loading as m; m.look_ups_give = contextlib.nullcontext",
+        "tests/patching/test_loading.py::test_load_patched_gives_what_was_saved_whatever_the_block_says",
+    ),
+    "an adapter on any base": (
+        "import gelu_patch.patching.adapters as m; m.check = lambda *arguments: None",
+        "tests/patching/test_adapters.py::test_loading_on_other_mathematics_warns_and_the_advice_works",
     ),
     "Wald instead of Tango": (
         "import gelu_patch.stats.paired as m, math\n"
