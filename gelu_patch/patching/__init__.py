@@ -4,6 +4,7 @@ from gelu_patch.patching.act2fn import patch_act2fn
 from gelu_patch.patching.persist import current_plan, load_patched, load_sidecar, save_patched
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
+from gelu_patch.patching.ranks import check_ranks
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
 from gelu_patch.patching.transaction import Patch, apply_plan, patch_model, unpatch_model
 
@@ -14,6 +15,7 @@ __all__ = [
     "Plan",
     "Rejection",
     "apply_plan",
+    "check_ranks",
     "current_plan",
     "load_patched",
     "load_sidecar",
