@@ -81,6 +81,10 @@ class PatchConflict(UsageError):
     """A patch cannot be applied or undone because somebody else changed a site."""
 
 
+class GeluSurvives(UsageError):
+    """A run of the patched model met a GELU that the patch should have replaced; the patch was undone."""
+
+
 class UnsupportedModel(UsageError):
     """The object given is not a model that this package can handle."""
 
