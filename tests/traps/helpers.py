@@ -6,6 +6,7 @@ a compiler, ...), and so does a model that was *patched* to it; both must give t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gelu_patch.patching import patch_model
-from tests.zoo import WIDTH, Mlp, Stack, tiny_bert, tiny_gpt2, tokens
+from tests.zoo import WIDTH, Inline, Mlp, Stack, tiny_bert, tiny_gpt2, tokens
 
 N_TRAPS = 36
 
@@ -42,13 +43,13 @@ def trap(*numbers: int) -> Callable[[Any], Any]:
 class Case:
     """One way in which a model holds its GELUs.
 
-    ``build`` takes what the model shall be built with, "gelu" or "relu". ``up`` is the name that the Linears
-    before the activations end in, ``n_sites`` how many sites there are.
+    ``build`` takes what the model shall be built with, "gelu" or "relu". ``up`` are the names that the Linears
+    before the activations end in, ``n_sites`` is how many sites there are.
     """
 
     build: Callable[[str], nn.Module]
     inputs: Callable[[], dict[str, torch.Tensor]]
-    up: str
+    up: tuple[str, ...]
     n_sites: int
 
     def stock(self, activation: str = "gelu") -> nn.Module:
@@ -72,6 +73,31 @@ def _gpt2(activation: str) -> nn.Module:
     return tiny_gpt2(activation_function="gelu_new" if activation == "gelu" else activation, use_cache=False)
 
 
+def _roberta(activation: str) -> nn.Module:
+    """One GELU is a submodule of the layer, the other a global object called in the forward of the head."""
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    config = RobertaConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, vocab_size=100,
+        hidden_act=activation, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = RobertaForMaskedLM(config).eval()
+    if activation == "relu":
+        model.lm_head.__class__ = _relu_head()  # it has no config field
+    return model
+
+
+@functools.cache
+def _relu_head() -> type:
+    from transformers.models.roberta.modeling_roberta import RobertaLMHead
+
+    class ReluHead(RobertaLMHead):
+        def forward(self, features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+            return self.decoder(self.layer_norm(torch.relu(self.dense(features))))
+
+    return ReluHead
+
+
 def _toy(act: Callable[[], object]) -> nn.Module:
     return Stack(Mlp(act()), Mlp(act())).eval()
 
@@ -82,23 +108,40 @@ def _formula() -> nn.Module:
     return NewGELUActivation()
 
 
+class InlineRelu(Inline):
+    """What `Inline` is after a swap."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.up(x))
+
+
+def _inline(activation: str) -> nn.Module:
+    kind = Inline if activation == "gelu" else InlineRelu
+    return Stack(kind(), kind()).eval()
+
+
 def rows() -> dict[str, torch.Tensor]:
     return {"x": torch.linspace(-3, 3, 4 * WIDTH).reshape(4, WIDTH)}
 
 
 PRETRAINED = {
-    "BERT": Case(_bert, tokens, "intermediate.dense", 2),
-    "GPT-2": Case(_gpt2, tokens, "c_fc", 2),
+    "BERT": Case(_bert, tokens, ("intermediate.dense",), 2),
+    "GPT-2": Case(_gpt2, tokens, ("c_fc",), 2),
+    "RoBERTa": Case(_roberta, tokens, ("intermediate.dense", "lm_head.dense"), 2),
 }
 TOYS = {
-    "submodule": Case(lambda act: _toy(nn.GELU if act == "gelu" else nn.ReLU), rows, "up", 2),
-    "formula": Case(lambda act: _toy(_formula if act == "gelu" else nn.ReLU), rows, "up", 2),
-    "attribute": Case(lambda act: _toy(lambda: getattr(F, act)), rows, "up", 2),
+    "submodule": Case(lambda act: _toy(nn.GELU if act == "gelu" else nn.ReLU), rows, ("up",), 2),
+    "formula": Case(lambda act: _toy(_formula if act == "gelu" else nn.ReLU), rows, ("up",), 2),
+    "attribute": Case(lambda act: _toy(lambda: getattr(F, act)), rows, ("up",), 2),
+    "inline": Case(_inline, rows, ("up",), 2),
 }
+# Whose activations are all modules that the model builds from its config.
+BUILT = {name: PRETRAINED[name] for name in ("BERT", "GPT-2")}
 CASES = PRETRAINED | TOYS
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_pretrained = pytest.mark.parametrize("case", PRETRAINED.values(), ids=PRETRAINED)
+every_built = pytest.mark.parametrize("case", BUILT.values(), ids=BUILT)
 every_toy = pytest.mark.parametrize("case", TOYS.values(), ids=TOYS)
 every_target = pytest.mark.parametrize("target", TARGETS)
 

@@ -50,7 +50,8 @@ def ddp(case: Case, target: str, when: str) -> None:
     model = case.stock()
     if when == "before":
         patch_model(model, target)
-    wrapped = DistributedDataParallel(model)
+    # The untied head of RoBERTa has a second bias that nothing reads.
+    wrapped = DistributedDataParallel(model, find_unused_parameters=True)
     if when == "after":
         patch_model(wrapped, target)
     check_training(wrapped, case, target)

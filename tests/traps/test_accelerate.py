@@ -16,6 +16,7 @@ from tests.traps.helpers import (
     assert_same,
     every_pretrained,
     every_target,
+    every_toy,
     frozen_output,
     gradients,
     trap,
@@ -33,17 +34,13 @@ def offloaded_to_memory(model, folder):
 
 
 def offloaded_to_disk(model, folder):
-    """Every block on disk but the first, which stays in memory."""
-    blocks = model.bert.encoder.layer if hasattr(model, "bert") else model.transformer.h
-    prefix = "bert.encoder.layer" if hasattr(model, "bert") else "transformer.h"
-    placed = {f"{prefix}.{i}": "disk" if i else "cpu" for i in range(len(blocks))}
-    device_map = {name: "cpu" for name, _ in model.named_modules() if not name.startswith(prefix) and name}
-    device_map = {
-        name: place
-        for name, place in device_map.items()
-        if not any(other.startswith(f"{name}.") for other in (*device_map, prefix))
-    }
-    return dispatch_model(model, device_map | placed, main_device=CPU, offload_dir=folder, force_hooks=True)
+    """The last block on disk, the others in memory."""
+    blocks = next(name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList))
+    disk = f"{blocks}.{len(model.get_submodule(blocks)) - 1}"
+    above = {"", *(disk[:i] for i, letter in enumerate(disk) if letter == ".")}
+    names = [name for name, _ in model.named_modules() if name.rpartition(".")[0] in above and name not in above]
+    device_map = {name: "disk" if name == disk else "cpu" for name in names}
+    return dispatch_model(model, device_map, main_device=CPU, offload_dir=folder, force_hooks=True)
 
 
 @trap(5)
@@ -145,16 +142,35 @@ def test_reverting_under_a_hook_does_not_bring_the_patch_back_later():
     assert torch.equal(model(example_input()), stock)
 
 
-@trap(8)
-def test_a_hook_on_the_parent_stays_and_the_patch_runs():
-    model, reference = Stack(Mlp(torch.nn.GELU())), Stack(Mlp(torch.nn.ReLU()))
-    reference.load_state_dict(model.state_dict())
-    for each in (model, reference):
-        hooks.add_hook_to_module(each.layers[0], Scaling())
-    stock = model(example_input())
-    with patch_model(model, "relu"):
-        assert_same(model(example_input()), reference(example_input()))
-    assert torch.equal(model(example_input()), stock)
+@trap(8, 10)
+@every_toy
+@every_target
+@pytest.mark.parametrize("order", ["hook, then patch", "patch, then hook"])
+@pytest.mark.parametrize("first_off", ["hook", "patch"])
+def test_a_hook_on_the_parent_stays_and_the_patch_runs(case, target, order, first_off):
+    model, reference = case.stock(), case.stock(TARGETS[target])
+    stock, changed = frozen_output(model, case.inputs()), frozen_output(reference, case.inputs())
+    hooks.add_hook_to_module(reference.layers[0], Scaling())
+    expected = frozen_output(reference, case.inputs())
+    if order == "hook, then patch":
+        hooks.add_hook_to_module(model.layers[0], Scaling())
+        hooked_stock = frozen_output(model, case.inputs())
+        patch = patch_model(model, target)
+    else:
+        patch = patch_model(model, target)
+        hooks.add_hook_to_module(model.layers[0], Scaling())
+    assert len(patch) == case.n_sites
+    assert_same(frozen_output(model, case.inputs()), expected)
+    if first_off == "hook":
+        hooks.remove_hook_from_module(model.layers[0])
+        assert_same(frozen_output(model, case.inputs()), changed)
+        patch.revert()
+    else:
+        patch.revert()
+        if order == "hook, then patch":
+            assert torch.equal(frozen_output(model, case.inputs()), hooked_stock)
+        hooks.remove_hook_from_module(model.layers[0])
+    assert torch.equal(frozen_output(model, case.inputs()), stock)
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from gelu_patch.patching import current_plan, patch_model, unpatch_model
-from gelu_patch.sites import Owner, inspect_model
+from gelu_patch.sites import inspect_model
+from gelu_patch.sites.base import AttributeOwner, SubmoduleOwner
+from gelu_patch.sites.inline.owner import InlineOwner
 from tests.traps.helpers import TARGETS, assert_same, every_case, every_pretrained, every_target, frozen_output, trap
 from tests.zoo import ZOO, example_input, tokens
 
@@ -133,15 +135,17 @@ def test_albert_shares_its_layer_one_site_runs_four_times():
 def test_an_exception_in_the_middle_of_a_patch_changes_nothing(case, failing, monkeypatch):
     model = case.stock()
     stock = frozen_output(model, case.inputs())
-    put, calls = Owner.put, []
+    calls = []
 
-    def flaky(self, thing):
+    def flaky(put, owner, thing):
         calls.append(thing)
         if len(calls) == failing + 1:
             raise KeyboardInterrupt
-        put(self, thing)
+        put(owner, thing)
 
-    monkeypatch.setattr(Owner, "put", flaky)
+    for kind in (SubmoduleOwner, AttributeOwner, InlineOwner):
+        put = kind.put
+        monkeypatch.setattr(kind, "put", lambda owner, thing, put=put: flaky(put, owner, thing))
     with pytest.raises(KeyboardInterrupt):
         patch_model(model, "relu")
     monkeypatch.undo()

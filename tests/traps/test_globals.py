@@ -13,6 +13,7 @@ from gelu_patch.patching import current_plan, patch_act2fn, patch_model, save_pa
 from tests.traps.helpers import (
     TARGETS,
     assert_same,
+    every_built,
     every_case,
     every_pretrained,
     every_target,
@@ -36,7 +37,7 @@ def test_other_models_are_bit_identical_before_during_and_after(case, target):
 
 
 @trap(23)
-@every_pretrained
+@every_built
 @every_target
 def test_patching_while_models_are_built_reaches_only_those(case, target):
     from transformers import activations as theirs

@@ -11,7 +11,7 @@ from transformers.utils import is_kernels_available
 
 from gelu_patch.errors import NothingToPatch
 from gelu_patch.patching import patch_model
-from tests.traps.helpers import PRETRAINED, TARGETS, assert_same, every_pretrained, every_target, frozen_output, trap
+from tests.traps.helpers import PRETRAINED, TARGETS, assert_same, every_built, every_target, frozen_output, trap
 
 
 class HubGelu(nn.Module):
@@ -32,7 +32,7 @@ def kernelize(model):
 
 
 @trap(35, 8)
-@every_pretrained
+@every_built
 @every_target
 def test_kernelize_then_patch_is_refused_with_the_reason(case, target):
     """The hub's kernel would be dropped in silence; and it need not compute what its class says."""
@@ -46,7 +46,7 @@ def test_kernelize_then_patch_is_refused_with_the_reason(case, target):
 
 
 @trap(35)
-@every_pretrained
+@every_built
 @every_target
 def test_patch_then_kernelize_keeps_the_patch(case, target):
     model = case.stock()

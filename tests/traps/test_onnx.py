@@ -13,7 +13,7 @@ pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 # The flavour of GELU that each case was built with.
-FLAVOURS = {"BERT": "none", "GPT-2": "tanh", "attribute": "none"}
+FLAVOURS = {"BERT": "none", "GPT-2": "tanh", "attribute": "none", "RoBERTa": "none", "inline": "none"}
 
 
 # The exporter copies a class of PyTorch that is deprecated in the same release.

@@ -31,7 +31,7 @@ def test_the_same_mathematics(case):
     result = run(case.stock(), case.inputs(), "gelu_fused", seconds=0.6)
     assert (result.wrong, result.errors) == (0, [])
     assert result.inferences > 8
-    assert result.patches > 8
+    assert result.patches > 2
 
 
 @trap(20)
@@ -42,7 +42,7 @@ def test_other_mathematics_at_one_site(case):
     result = run(case.stock(), case.inputs(), "relu", where=lambda s: s.name == site, seconds=0.6)
     assert (result.wrong, result.errors) == (0, [])
     assert result.inferences > 8
-    assert result.patches > 8
+    assert result.patches > 2
 
 
 @trap(20)
