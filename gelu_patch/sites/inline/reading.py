@@ -120,7 +120,7 @@ def _expressions(kind: type) -> Iterator[Expression]:
 
 def _belongs_to_a_library(owner: type) -> bool:
     package = owner.__module__.split(".")
-    return package[0] in {"torch", "builtins", "abc"} or package[:2] == ["transformers", "modeling_utils"]
+    return package[0] == "torch" or package[:2] == ["transformers", "modeling_utils"]
 
 
 def _calls_super(method: Method | None) -> bool:
