@@ -143,6 +143,14 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_pretrained = pytest.mark.parametrize("case", PRETRAINED.values(), ids=PRETRAINED)
 every_built = pytest.mark.parametrize("case", BUILT.values(), ids=BUILT)
 every_toy = pytest.mark.parametrize("case", TOYS.values(), ids=TOYS)
+# For slow companions: both targets on toys, the one that is seen in the numbers on whole models.
+_PAIRS = {
+    f"{name}-{target}": (case, target)
+    for name, case in CASES.items()
+    for target in TARGETS
+    if name in TOYS or target == "relu"
+}
+every_pair = pytest.mark.parametrize(("case", "target"), _PAIRS.values(), ids=_PAIRS)
 every_target = pytest.mark.parametrize("target", TARGETS)
 
 

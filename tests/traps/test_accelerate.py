@@ -105,6 +105,7 @@ def test_the_next_step_that_the_refusal_names_works():
         hooks.add_hook_to_module(model.layers[0].act, Scaling())
         hooks.add_hook_to_module(reference.layers[0].act, Scaling())
         assert_same(model(example_input()), reference(example_input()))
+        hooks.remove_hook_from_module(model.layers[0].act)  # before the end of the block, which reverts
 
 
 @trap(10)

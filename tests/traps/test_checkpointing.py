@@ -56,7 +56,7 @@ def test_gradients_are_those_without_checkpointing(case, target, reentrant, orde
 
 def waiting(reentrant):
     """A toy whose forward was checkpointed, the loss that waits for its backward, and the right gradients."""
-    model, x = TOYS["submodule"].stock(), rows()["x"].requires_grad_()
+    model, x = TOYS["submodule"].stock().train(), rows()["x"].requires_grad_()
     right = gradients(model, {"x": x})
     model.zero_grad()
     return model, checkpoint(model, x, use_reentrant=reentrant).square().mean(), right
@@ -92,7 +92,7 @@ def test_a_patch_that_changes_the_mathematics_before_the_backward_is_refused(ree
 @every_mode
 @pytest.mark.parametrize("undo", ["revert", "unpatch_model"])
 def test_undoing_it_before_the_backward_is_refused(reentrant, undo):
-    model, x = TOYS["submodule"].stock(), rows()["x"].requires_grad_()
+    model, x = TOYS["submodule"].stock().train(), rows()["x"].requires_grad_()
     patch = patch_model(model, "relu")
     right = gradients(model, {"x": x})
     model.zero_grad()

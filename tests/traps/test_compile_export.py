@@ -15,7 +15,7 @@ from tests.traps.helpers import (
     TARGETS,
     TOYS,
     assert_same,
-    every_case,
+    every_pair,
     every_target,
     every_toy,
     frozen_output,
@@ -39,8 +39,7 @@ def compiled(model):
 
 
 @trap(16)
-@every_case
-@every_target
+@every_pair
 def test_patch_then_compile(case, target):
     found, expected = case.patched(target), case.stock(TARGETS[target])
     assert_same(frozen_output(compiled(found), case.inputs()), frozen_output(expected, case.inputs()))
@@ -98,8 +97,7 @@ def test_inductor():
 
 @pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects:UserWarning")  # of Transformers
 @trap(33)
-@every_case
-@every_target
+@every_pair
 @pytest.mark.parametrize("strict", [False, True])
 def test_export_saved_and_loaded(case, target, strict):
     found = case.patched(target)

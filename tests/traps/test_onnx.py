@@ -12,7 +12,7 @@ from tests.traps.helpers import CASES, TARGETS, Logits, assert_same, every_targe
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-# The flavour of GELU that each case was built with.
+# What is exported, and the flavour of GELU that it was built with.
 FLAVOURS = {"BERT": "none", "GPT-2": "tanh", "attribute": "none", "RoBERTa": "none", "inline": "none"}
 
 
