@@ -123,19 +123,19 @@ def example_input() -> torch.Tensor:
     return torch.linspace(-3, 3, 4 * WIDTH).reshape(4, WIDTH)
 
 
-def tiny_bert(head: str = "BertForMaskedLM", layers: int = 3) -> nn.Module:
+def tiny_bert(head: str = "BertForMaskedLM", layers: int = 3, **config: object) -> nn.Module:
     import transformers
 
     config = transformers.BertConfig(
-        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=100
+        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=100, **config
     )
     return getattr(transformers, head)(config).eval()
 
 
-def tiny_gpt2() -> nn.Module:
+def tiny_gpt2(**config: object) -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100)).eval()
+    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100, **config)).eval()
 
 
 def tiny_llama() -> nn.Module:

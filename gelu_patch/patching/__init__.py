@@ -7,6 +7,7 @@ from gelu_patch.patching.loading import apply_sidecar, class_named_in, load_patc
 from gelu_patch.patching.persist import save_patched
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
+from gelu_patch.patching.ranks import check_ranks
 from gelu_patch.patching.saving import variant_of
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
 from gelu_patch.patching.sidecar import Sidecar, load_sidecar
@@ -21,6 +22,7 @@ __all__ = [
     "Sidecar",
     "apply_plan",
     "apply_sidecar",
+    "check_ranks",
     "class_named_in",
     "current_plan",
     "load_patched",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,15 @@ class Plan(BaseModel):
     def changes_mathematics(self) -> bool:
         """Whether any site computes another function afterwards."""
         return any(change.changes_mathematics for change in self.changes)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of which sites compute what: two plans with one digest give models of the same mathematics.
+
+        Kernels, versions, the target's wording and what is left alone do not count.
+        """
+        content = [[change.site, sorted(change.owners), change.before, change.after] for change in self.changes]
+        return hashlib.sha256(json.dumps(sorted(content), separators=(",", ":")).encode()).hexdigest()
 
     def save(self, path: str | Path) -> Path:
         """Write the plan as JSON."""

@@ -18,6 +18,12 @@ _INSTANCE_FORWARD = (
 )
 
 
+_FAST_PATH = (
+    "torch.nn.TransformerEncoderLayer has a fast path, for inference, that runs its own GELU whatever stands here; "
+    "set activation_relu_or_gelu = 0 on the layer to switch that off"
+)
+
+
 def find_sites(model: nn.Module) -> list[Site]:
     """Return every activation site of ``model`` in the order of its modules; recognised or not.
 
@@ -98,5 +104,14 @@ def _site(group: list[Candidate]) -> Site:
         owners=tuple(candidate.owner for candidate in group),
         recognition=first.recognition,
         implementation=describe(first.target),
-        obstacle=first.obstacle or (_INSTANCE_FORWARD if _forward_is_replaced(first.target) else None),
+        obstacle=first.obstacle or _obstacle(group),
     )
+
+
+def _obstacle(group: list[Candidate]) -> str | None:
+    if _forward_is_replaced(group[0].target):
+        return _INSTANCE_FORWARD
+    parents = (candidate.owner.parent for candidate in group if candidate.owner.key == "activation")
+    if any(isinstance(p, nn.TransformerEncoderLayer) and p.activation_relu_or_gelu for p in parents):
+        return _FAST_PATH
+    return None

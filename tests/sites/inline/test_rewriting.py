@@ -140,6 +140,9 @@ def test_one_of_two_expressions():
     kinds = {site.key: type(site.current) for found in find_sites(model) for site in found.owners}
     assert kinds["forward.gelu.0"] is KernelActivation
     assert torch.equal(model(x), nn.GELU()(torch.relu(model.up(x))))
+    unpatch_model(model)
+    patch_model(model, "relu", where="*.gelu.1")
+    assert torch.equal(model(x), torch.relu(nn.GELU("tanh")(model.up(x)))), "the other one keeps its flavour"
 
 
 def test_a_method_replaced_on_the_instance_is_out_of_reach():
