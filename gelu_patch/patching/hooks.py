@@ -104,7 +104,8 @@ _HOOKS: tuple[type[Hook], ...] = (SavePretrained, LoadAdapter)
 _being_built: ContextVar[list[weakref.ref[nn.Module]] | None] = ContextVar("gelu_patch_being_built", default=None)
 
 
-# What was found around a patched part of a model, to be let go with its patch.
+# What is around a module that was patched with other mathematics. What comes around it later is seen, see
+# `_on_registration`, so it is looked for once and not at every patch.
 _around: weakref.WeakKeyDictionary[nn.Module, list[weakref.ref[nn.Module]]] = weakref.WeakKeyDictionary()
 
 
@@ -117,7 +118,7 @@ def follow(model: nn.Module) -> None:
     if not sites:
         for module in model.modules():
             _detach(module)
-        for outer in _alive(_around.pop(model, [])):
+        for outer in _alive(_around.get(model, [])):
             if not patched_sites(outer):
                 _detach(outer)
         return
@@ -125,10 +126,10 @@ def follow(model: nn.Module) -> None:
     adapters.quiet_peft()
     for module in model.modules():
         _attach(module)
-    if model not in _around and swapped(site.target for site in sites):
-        around = modules_around(model)
-        _around[model] = [weakref.ref(outer) for outer in around]
-        for outer in around:
+    if swapped(site.target for site in sites):
+        if model not in _around:
+            _around[model] = [weakref.ref(outer) for outer in modules_around(model)]
+        for outer in _alive(_around[model]):
             _attach(outer)
 
 
@@ -176,6 +177,8 @@ def _watch_registrations() -> None:
 def _on_registration(parent: nn.Module, name: str, child: object) -> None:
     if not isinstance(child, nn.Module):
         return
+    for part in child.modules() if _around else ():
+        _around.pop(part, None)
     being_built = _being_built.get()
     if being_built is not None:
         if callable(getattr(type(parent), SavePretrained.method, None)):

@@ -188,6 +188,30 @@ def test_a_model_of_which_only_a_part_was_patched_is_honest_too(tmp_path, part):
     assert hooked(model) == []
 
 
+def test_what_came_around_a_part_since_its_last_patch_is_seen(tmp_path):
+    from transformers import AutoModelForMaskedLM
+
+    part, model = tiny_bert("BertModel"), tiny_bert()
+    patch_model(part, "relu").revert()
+    model.bert = part
+    patch_model(part, "relu")
+    model.save_pretrained(tmp_path)
+    with pytest.raises(OSError, match="gelu_patch"):
+        AutoModelForMaskedLM.from_pretrained(tmp_path)
+
+
+def test_the_surroundings_are_looked_for_once(monkeypatch):
+    import gelu_patch.patching.hooks as module
+
+    model = tiny_bert()
+    patch_model(model.bert, "relu").revert()
+    monkeypatch.setattr(module, "modules_around", lambda module: pytest.fail("looked again"))
+    patch = patch_model(model.bert, "relu")
+    assert hooked(model) == ["", "bert"]
+    patch.revert()
+    assert hooked(model) == []
+
+
 def test_a_patched_layer_that_is_put_into_another_model_is_seen(tmp_path):
     model, other = tiny_bert(), tiny_bert()
     patch_model(model, "relu")
