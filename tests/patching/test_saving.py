@@ -157,6 +157,17 @@ def test_models_built_inside_patch_act2fn_are_saved_like_patched_ones(tmp_path):
     assert torch.allclose(logits(plain), logits(model), atol=1e-6)
 
 
+@pytest.fixture
+def _accelerate_forgets():
+    """Trainer and Accelerator keep process-wide state, which the next test must not meet."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    yield
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+@pytest.mark.usefixtures("_accelerate_forgets")
 def test_the_trainer_and_accelerate_save_through_it(tmp_path):
     from accelerate import Accelerator
     from transformers import Trainer, TrainingArguments
