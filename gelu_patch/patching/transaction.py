@@ -13,6 +13,7 @@ from torch import nn
 
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
+from gelu_patch.patching import hooks
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
 from gelu_patch.patching.proof import prove
@@ -70,6 +71,7 @@ class Patch:
             standing = [r for r in self._replacements if _stands(r)]
             for replacement in standing:
                 _restore(replacement.owner, replacement.new, replacement.old)
+            hooks.follow(self.model)
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +132,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
             replacement for change in plan.changes for replacement in _build(change, sites.get(change.site))
         )
         _commit(replacements)
+        hooks.follow(model)
         return Patch(model, plan, replacements)
 
 
@@ -143,6 +146,7 @@ def unpatch_model(model: nn.Module) -> int:
         for site in patched:
             for owner in site.owners:
                 _restore(owner, site.target, stock_object(site.target))
+        hooks.follow(model)
         return len(patched)
 
 
