@@ -1,0 +1,90 @@
+"""Entry points: the calls that together run as much of a model as its inputs reach."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .inputs.context import Context
+from .inputs.guess import Arguments, CannotGuess, guesses
+from .inputs.multimodal import Tower, combined, towers
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one method; ``path`` leads from the model to the method's owner."""
+
+    path: str
+    method: str
+    arguments: Arguments
+
+    def run(self, model: torch.nn.Module) -> Any:
+        """Call the method on copies of the arguments: some models write into what they are given."""
+        owner = getattr(model, self.path) if self.path else model
+        arguments = copy.deepcopy(self.arguments)
+        return owner(**arguments) if self.method == "forward" else getattr(owner, self.method)(**arguments)
+
+    def __str__(self) -> str:
+        return f"{self.method}({', '.join(self.arguments)})"
+
+
+class Everything(torch.nn.Module):
+    """Runs all calls in one forward without arguments, so that one trace sees everything."""
+
+    def __init__(self, model: torch.nn.Module, calls: tuple[Call, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.calls = calls
+
+    def forward(self) -> list[Any]:
+        """Return the results of the calls; each starts from the same random state."""
+        results = []
+        for call in self.calls:
+            seed()
+            results.append(call.run(self.model))
+        return results
+
+
+def seed() -> None:
+    """Put every source of random numbers into the same state: models sample, mask and draw projections."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+
+
+def find_calls(model: torch.nn.Module, config: Any) -> tuple[Call, ...]:
+    """Return the calls that run: the forward with as many modalities as possible, then the towers it left out.
+
+    Raises the error of the likeliest guess when no forward runs.
+    """
+    found = towers(model, config)
+    first: Exception | None = None
+    for arguments in _forwards(model, config, found):
+        call = Call("", "forward", arguments)
+        try:
+            with torch.no_grad():
+                seed()
+                call.run(model)
+        except (Exception, RecursionError) as error:
+            first = first or error
+            continue
+        missing = [tower for tower in found if not set(tower.arguments) & set(arguments)]
+        return (call, *(Call(tower.path, tower.getter, tower.arguments) for tower in missing))
+    raise first or CannotGuess("the forward has no parameter that can be made")
+
+
+def _forwards(model: torch.nn.Module, config: Any, found: list[Tower]) -> Iterator[Arguments]:
+    if found:
+        yield from combined(model, config, found)
+    for batch in (2, 1):
+        yield from guesses(Context(model.forward, config, batch=batch))
+    # What is left of a model of several modalities: its text alone.
+    if found or hasattr(model, "get_image_features"):
+        context = Context(model.forward, config, batch=1)
+        yield {"input_ids": context.tokens(1, context.length)}
