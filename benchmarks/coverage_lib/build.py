@@ -25,14 +25,15 @@ class TooLarge(Exception):
 
 @cache
 def overrides() -> dict[str, Json]:
-    """Return the explicit values, by config class, for what no rule shrinks (overrides.yaml says why)."""
+    """Return the explicit values, by config class or model class, for what no rule shrinks (overrides.yaml says why)."""
     return yaml.safe_load((Path(__file__).parent / "overrides.yaml").read_text(encoding="utf-8"))
 
 
-def small_config(config_class: type[Any], recipe: Recipe) -> Any:
-    """Return a small config of a class."""
-    known = overrides().get(config_class.__name__, {})
-    changed = Shrinker(recipe).arguments(config_class(**copy.deepcopy(known)))
+def small_config(cls: type[Any], recipe: Recipe) -> Any:
+    """Return a small config of a model class."""
+    config_class = cls.config_class
+    known = merged(overrides().get(config_class.__name__, {}), overrides().get(cls.__name__, {}))
+    changed = Shrinker(recipe, overrides()).arguments(config_class(**copy.deepcopy(known)))
     return config_class(**merged(changed, copy.deepcopy(known)))
 
 
@@ -49,7 +50,7 @@ def configs_for(cls: type[Any], recipe: Recipe) -> Iterator[Any]:
 
     The inner models of a composite often name the config of the whole as theirs and need a part.
     """
-    waiting = [small_config(cls.config_class, recipe)]
+    waiting = [small_config(cls, recipe)]
     while waiting:
         config = waiting.pop(0)
         yield config
@@ -64,8 +65,7 @@ def build_small(cls: type[Any], recipe: Recipe) -> tuple[torch.nn.Module, Any]:
     first: Exception | None = None
     for config in configs_for(cls, recipe):
         try:
-            if recipe.divide <= 4:
-                _check_size(cls, config)
+            _check_size(cls, config)
             return build(cls, config), config
         except TooLarge:
             raise

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .inputs.context import Context
+from .inputs.context import Context, parameters_of
 from .inputs.guess import Arguments, CannotGuess, guesses
 from .inputs.multimodal import Tower, combined, towers
 
@@ -79,11 +79,16 @@ def find_calls(model: torch.nn.Module, config: Any) -> tuple[Call, ...]:
     raise first or CannotGuess("the forward has no parameter that can be made")
 
 
+def _signed(model: torch.nn.Module) -> Any:
+    """The function with the signature: wrappers pass everything on to their decoder."""
+    return model.forward if parameters_of(model.forward) else getattr(model, "decoder", model).forward
+
+
 def _forwards(model: torch.nn.Module, config: Any, found: list[Tower]) -> Iterator[Arguments]:
     if found:
         yield from combined(model, config, found)
     for batch in (2, 1):
-        yield from guesses(Context(model.forward, config, batch=batch))
+        yield from guesses(Context(_signed(model), config, batch=batch))
     # What is left of a model of several modalities: its text alone.
     if found or hasattr(model, "get_image_features"):
         context = Context(model.forward, config, batch=1)

@@ -26,14 +26,14 @@ IMAGE = re.compile(r"(^|_)(image_size|img_size|input_image_size|image_resolution
 
 WIDTH = re.compile(
     r"(hidden_size|hidden_sizes|_dims?|^dim|^dims|_size|_sizes|_channels|^channels|_width|^width|embd|n_inner|d_model|d_ff|d_kv"
-    r"|d_inner|_ffn|rank|_features|_filters|filters|embed|planes|d_ssm|d_head|d_embed|hidden|num_pos_feats|channel_list"
+    r"|d_inner|_ffn|rank|_features|_filters|filters|embed|planes|d_ssm|d_head|d_embed|hidden|num_pos_feats|hidden_size_global|channel_list"
     r"|dim_per_stage|_proj_size|mrope_section|section)$"
 )
 NOT_WIDTH = re.compile(
     r"(vocab|image_size|img_size|patch|kernel|window|stride|chunk|codebook_size|crop|block_size|batch|group_size|type_|position"
     r"|_index|token|_len|max_|label|mel|freq|pool|grid|context|step|beam|bucket|resolution|scale|ratio|factor|layer_norm|cache"
-    r"|sampl|memory_size|min_|conv_kernel|temporal|num_channels|audio_channels|dilation|n_window|fifo|hop|fft|spatial|horizon"
-    r"|tile|frame|look|merge|mask|query_pos|pad|codebook_dim$|^scales|dataset|num_embed|bits)"
+    r"|memory_size|min_|conv_kernel|temporal|num_channels|audio_channels|dilation|n_window|fifo|hop|fft|spatial|horizon"
+    r"|tile|frame|look|merge|mask|query_pos|pad|codebook_dim$|^scales|dataset|num_embed|bits|spec_)"
 )
 # Sizes of what comes in, unless they are so large that they can only be the width of another model.
 INPUT_WIDTH = re.compile(r"^(input_size|input_dim|feature_size|feature_dim|num_features|in_channels|act_dim|state_dim)$")

@@ -27,7 +27,6 @@ class Recipe:
 LADDER = (
     Recipe(16),
     Recipe(8),
-    Recipe(8, small_images=False),
     Recipe(8, shallow=False, small_images=False),
     Recipe(4),
     Recipe(4, shallow=False, small_images=False),

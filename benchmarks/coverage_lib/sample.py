@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from .entries import Call, Everything, find_calls
 from .recipes import LADDER, Recipe
 
 SEARCH_SECONDS = 20.0
+SAME_ERRORS = 3  # recipes; when they all fail in the same words, sizes are not the reason
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ def find_sample(cls: type[Any], ladder: Iterable[Recipe] = LADDER) -> Sample:
     """Return the sample of the first recipe with which ``cls`` is built and runs. Raises NoSample."""
     failure: NoSample | None = None
     deadline = time.monotonic() + SEARCH_SECONDS
+    seen: Counter[str] = Counter()
     for recipe in ladder:
-        if failure is not None and time.monotonic() > deadline:
+        if failure is not None and (time.monotonic() > deadline or max(seen.values(), default=0) >= SAME_ERRORS):
             break
         try:
             model, config = build_small(cls, recipe)
@@ -60,11 +63,13 @@ def find_sample(cls: type[Any], ladder: Iterable[Recipe] = LADDER) -> Sample:
             failure = failure or NoSample("build", recipe, error)
             break
         except Exception as error:
+            seen[str(error)] += 1
             failure = failure or NoSample("build", recipe, error)
             continue
         try:
             return Sample(cls, config, recipe, model, find_calls(model, config))
         except Exception as error:
+            seen[str(error)] += 1
             if failure is None or failure.stage == "build":
                 failure = NoSample("run", recipe, error)
     assert failure is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -22,21 +23,33 @@ Json = dict[str, Any]
 
 
 class Shrinker:
-    """Shrinks one config with all its parts, so that a token id has the same new value everywhere."""
+    """Shrinks one config with all its parts, so that a token id has the same new value everywhere.
 
-    def __init__(self, recipe: Recipe) -> None:
+    ``known`` are explicit values by config class, which count for parts, too.
+    """
+
+    def __init__(self, recipe: Recipe, known: Mapping[str, Json]) -> None:
         self.recipe = recipe
+        self._known = known
         self._tokens: dict[int, int] = {}
 
     def arguments(self, config: Any) -> Json:
         """Return the arguments that differ from the defaults of ``config``, nested for its sub-configs."""
+        return merged(self._arguments(config), copy.deepcopy(self._known.get(type(config).__name__, {})))
+
+    def _part(self, config: Any) -> Json:
+        """What a parent has to be told about a part: also the values that are the parent's own defaults."""
+        identity = {"model_type": config.model_type} if getattr(config, "model_type", "") else {}
+        return merged({**identity, **_given(config)}, self.arguments(config))
+
+    def _arguments(self, config: Any) -> Json:
         accepted = _accepted(config)
         changed: Json = {}
         for name, value in vars(config).items():
             if name.startswith("_") or (accepted is not None and name not in accepted):
                 continue  # derived from others, and derived again
             if _is_config(value):
-                changed[name] = {**_identity(value), **self.arguments(value)}
+                changed[name] = self._part(value)
             elif isinstance(value, dict) and name in {"rope_parameters", "rope_scaling"}:
                 changed[name] = {key: self._field(key, part, config) for key, part in value.items()}
             else:
@@ -49,11 +62,13 @@ class Shrinker:
         return changed
 
     def _field(self, name: str, value: Any, config: Any) -> Any:
-        if isinstance(value, list | tuple) and value and all(_is_number(item) for item in value):
-            return type(value)(self._number(name, item, config) for item in value)
+        if _is_numbers(value):
+            # Widths of stages belong together: all are divided, or none.
+            large = max(value) if fields.WIDTH.search(name) else 0
+            return [self._number(name, item, config, large) for item in value]  # as a config file has it
         return self._number(name, value, config) if _is_number(value) else value
 
-    def _number(self, name: str, value: int, config: Any) -> int:
+    def _number(self, name: str, value: int, config: Any, large: int = 0) -> int:
         if fields.TOKEN.search(name):
             return self._token(value)
         for pattern, limit in _LIMITS:
@@ -65,10 +80,10 @@ class Shrinker:
             return min(value, LAYERS) if self.recipe.shallow else value
         if fields.IMAGE.search(name):
             return self._image(value, config)
-        return self._width(name, value)
+        return self._width(name, value, large)
 
     def _token(self, value: int) -> int:
-        if value < VOCABULARY // 2:
+        if value < VOCABULARY - 64:
             return value
         # From the end of the vocabulary down: far from the ids that inputs are made of.
         return self._tokens.setdefault(value, VOCABULARY - 1 - len(self._tokens))
@@ -78,12 +93,12 @@ class Shrinker:
         small = PATCHES * patch if isinstance(patch, int) and patch > 1 and not hasattr(config, "depths") else IMAGE
         return min(value, small) if self.recipe.small_images else value
 
-    def _width(self, name: str, value: int) -> int:
-        input_width = bool(fields.INPUT_WIDTH.search(name)) and value <= fields.LARGEST_INPUT_WIDTH
+    def _width(self, name: str, value: int, large: int) -> int:
+        input_width = fields.INPUT_WIDTH.search(name) and not large and value <= fields.LARGEST_INPUT_WIDTH
         if input_width or not fields.WIDTH.search(name) or fields.NOT_WIDTH.search(name):
             return value
         smallest = 2 if name.endswith("section") else 16
-        return max(1, value // self.recipe.divide) if value >= smallest else value
+        return max(1, value // self.recipe.divide) if max(value, large) >= smallest else value
 
 
 _LIMITS = (
@@ -115,9 +130,24 @@ def _is_config(value: Any) -> bool:
     return isinstance(value, PretrainedConfig)
 
 
-def _identity(config: Any) -> Json:
-    """What tells a parent which config class a nested mapping means."""
-    return {"model_type": config.model_type} if getattr(config, "model_type", "") else {}
+def _given(config: Any) -> Json:
+    """The plain values of a config that are not the defaults of its class."""
+    try:
+        default = type(config)()
+    except Exception:
+        return {}
+    accepted = _accepted(config)
+    return {
+        name: value
+        for name, value in vars(config).items()
+        if (accepted is None or name in accepted)
+        and (isinstance(value, int | float | str) or _is_numbers(value))
+        and getattr(default, name, None) != value
+    }
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(_is_number(item) for item in value)
 
 
 def _accepted(config: Any) -> set[str] | None:

@@ -55,9 +55,20 @@ def guesses(context: Context) -> Iterator[Arguments]:
     primary = primary or [name for name in LAST_RESORT if name in parameters][:1]
     companions = [name for name in COMPANIONS if name in parameters and name not in primary]
     seen: list[list[tuple[str, tuple[int, ...]]]] = []
-    for extra, variant in itertools.product((companions, [], [*companions, "attention_mask"]), range(VARIANTS)):
+    passes = (
+        (companions, False),
+        ([], False),
+        ([*companions, "attention_mask"], False),
+        ([*companions, "encoder_hidden_states"], False),
+        (companions, True),
+    )
+    for (extra, codes), variant in itertools.product(passes, range(VARIANTS)):
         names = primary + [name for name in extra if name in parameters and name not in primary]
-        made = {name: _choice(MAKERS[name](context), variant) for name in names}
+        # Text is text most of the time; the alternatives of its makers are codes of sounds.
+        fixed = () if codes or len(primary) == 1 else text.MAKERS
+        made = {name: _choice(MAKERS[name](context), 0 if name in fixed else variant) for name in names}
+        if "use_cache" in parameters:
+            made["use_cache"] = False  # caches of hybrid models need layers that two layers do not have
         shapes = [(name, tuple(value.shape) if isinstance(value, torch.Tensor) else ()) for name, value in made.items()]
         if shapes not in seen:
             seen.append(shapes)

@@ -19,16 +19,13 @@ def input_ids(context: Context) -> Alternatives:
         tokens[:, -1] = end
     codebooks = context.number("num_codebooks", "n_codebooks", "num_channels", "n_codes_total", prefer=("decoder",), default=1)
     codes = context.integers(1, 30, context.batch, context.length, codebooks)
-    return [tokens, codes, codes.transpose(1, 2).reshape(-1, context.length), codes.transpose(1, 2).contiguous()]
+    flat = codes.transpose(1, 2).reshape(-1, context.length)
+    return [tokens, codes, flat, codes.transpose(1, 2).contiguous()]
 
 
 def decoder_input_ids(context: Context) -> Alternatives:
-    """A shorter row of tokens, or of codes for each codebook."""
-    short = context.length // 2
-    codebooks = context.number("num_codebooks", "num_channels", prefer=("decoder",), default=1)
-    tokens = context.tokens(context.batch, short)
-    codes = context.integers(1, 30, context.batch, short, codebooks)
-    return [tokens, codes.transpose(1, 2).reshape(-1, short), codes]
+    """As many tokens as the encoder gets (classifiers look up its end token there), or codes for each codebook."""
+    return input_ids(context)
 
 
 def ones(context: Context) -> Alternatives:
@@ -54,6 +51,14 @@ def embeddings(context: Context) -> Alternatives:
     return [context.normal(context.batch, context.length, width)]
 
 
+def encoder_states(context: Context) -> Alternatives:
+    """Hidden states of an encoder, of its width where the config names one."""
+    names = ("encoder_hidden_size", "cross_attention_hidden_size", "cross_hidden_size", "encoder_dim", "hidden_size")
+    width = context.number(*names, "d_model", default=32)
+    other = context.number("hidden_size", "d_model", prefer=("encoder", "audio", "vision"), default=32)
+    return [context.normal(context.batch, context.length, size) for size in (width, other)] + embeddings(context)
+
+
 def short_tokens(context: Context) -> Alternatives:
     """A row of few tokens for a second text encoder."""
     return [context.tokens(context.batch, 8)]
@@ -71,13 +76,13 @@ def word_parts(context: Context) -> Alternatives:
 
 MAKERS = {
     "input_ids": input_ids,
+    "query_embeds": embeddings,
     "decoder_input_ids": decoder_input_ids,
     "attention_mask": ones,
     "token_type_ids": zeros,
     "bbox": boxes,
     "inputs_embeds": embeddings,
-    "hidden_states": embeddings,
-    "encoder_hidden_states": embeddings,
+    "encoder_hidden_states": encoder_states,
     "qformer_input_ids": short_tokens,
     "classes_input_ids": short_tokens,
     "tasks_input_ids": short_tokens,

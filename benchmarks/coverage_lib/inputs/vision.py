@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .context import VISION, Context
-from .text import Alternatives
+from .text import Alternatives, embeddings
 
 GRID = 4  # patches on a side of an image that comes as a row of patches
 FRAMES = 2
@@ -39,7 +39,7 @@ def images(context: Context) -> Alternatives:
     one = image[:1]
     row = context.normal(GRID * GRID, patch_width(context))
     if any("grid" in name for name in context.parameters) or "grid_thw" in context.parameters:
-        return [row, image, one[:, None]]
+        return [row, image, one[:, None], row[None]]
     flat = context.normal(context.batch, GRID * GRID, channels(context) * patch(context) ** 2)
     if "spatial_shapes" in context.parameters or "pixel_position_ids" in context.parameters:
         return [flat, image, one[:, None]]
@@ -116,7 +116,15 @@ def points(context: Context) -> Alternatives:
     return [torch.full((context.batch, 1, 1, 2), 8.0)]
 
 
+def hidden_states(context: Context) -> Alternatives:
+    """What towers with a grid call their row of patches; elsewhere the hidden states of a layer."""
+    if any("grid" in name for name in context.parameters):
+        return [context.normal(GRID * GRID, patch_width(context)), *embeddings(context)]
+    return embeddings(context)
+
+
 MAKERS = {
+    "hidden_states": hidden_states,
     "pixel_values": images,
     "image": images,
     "images": images,
