@@ -16,7 +16,7 @@ from .shrink import Json, Shrinker, merged
 from .weights import order_one
 
 SEED = 1729
-LARGEST = 80_000_000  # parameters
+LARGEST = 100_000_000  # parameters
 
 
 class TooLarge(Exception):

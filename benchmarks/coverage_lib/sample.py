@@ -12,6 +12,7 @@ import torch
 
 from .build import TooLarge, build, build_small
 from .entries import Call, Everything, find_calls
+from .inputs.multimodal import untouched
 from .recipes import LADDER, Recipe
 
 SEARCH_SECONDS = 20.0
@@ -27,6 +28,11 @@ class Sample:
     recipe: Recipe
     model: torch.nn.Module
     calls: tuple[Call, ...]
+
+    @property
+    def untouched(self) -> list[str]:
+        """The modalities that none of the calls reaches."""
+        return untouched(self.model, {name for call in self.calls for name in call.arguments})
 
     @property
     def everything(self) -> Everything:
@@ -51,10 +57,11 @@ class NoSample(Exception):
 def find_sample(cls: type[Any], ladder: Iterable[Recipe] = LADDER) -> Sample:
     """Return the sample of the first recipe with which ``cls`` is built and runs. Raises NoSample."""
     failure: NoSample | None = None
+    partial: Sample | None = None
     deadline = time.monotonic() + SEARCH_SECONDS
     seen: Counter[str] = Counter()
     for recipe in ladder:
-        if failure is not None and (time.monotonic() > deadline or max(seen.values(), default=0) >= SAME_ERRORS):
+        if (failure or partial) and (time.monotonic() > deadline or max(seen.values(), default=0) >= SAME_ERRORS):
             break
         try:
             model, config = build_small(cls, recipe)
@@ -67,10 +74,16 @@ def find_sample(cls: type[Any], ladder: Iterable[Recipe] = LADDER) -> Sample:
             failure = failure or NoSample("build", recipe, error)
             continue
         try:
-            return Sample(cls, config, recipe, model, find_calls(model, config))
+            sample = Sample(cls, config, recipe, model, find_calls(model, config))
+            if not sample.untouched:
+                return sample
+            # Text alone runs at every size; a larger recipe may be one that its towers can do with.
+            partial = partial or sample
         except Exception as error:
             seen[str(error)] += 1
             if failure is None or failure.stage == "build":
                 failure = NoSample("run", recipe, error)
+    if partial is not None:
+        return partial
     assert failure is not None
     raise failure

@@ -49,7 +49,9 @@ class Shrinker:
             if name.startswith("_") or (accepted is not None and name not in accepted):
                 continue  # derived from others, and derived again
             if _is_config(value):
-                changed[name] = self._part(value)
+                # A backbone of timm has its sizes in its name.
+                if not getattr(value, "model_type", "").startswith("timm"):
+                    changed[name] = self._part(value)
             elif isinstance(value, dict) and name in {"rope_parameters", "rope_scaling"}:
                 changed[name] = {key: self._field(key, part, config) for key, part in value.items()}
             else:
@@ -78,6 +80,8 @@ class Shrinker:
             return 1
         if fields.LAYERS.search(name) and not fields.NOT_LAYERS.search(name):
             return min(value, LAYERS) if self.recipe.shallow else value
+        if fields.LAYER_INDICES.search(name):
+            return min(value, LAYERS - 1) if self.recipe.shallow else value
         if fields.IMAGE.search(name):
             return self._image(value, config)
         return self._width(name, value, large)
@@ -98,7 +102,9 @@ class Shrinker:
         if input_width or not fields.WIDTH.search(name) or fields.NOT_WIDTH.search(name):
             return value
         smallest = 2 if name.endswith("section") else 16
-        return max(1, value // self.recipe.divide) if max(value, large) >= smallest else value
+        if max(value, large) < smallest or (large and value <= 4):  # colours, at the start of a list of widths
+            return value
+        return max(1, value // self.recipe.divide)
 
 
 _LIMITS = (
@@ -142,7 +148,7 @@ def _given(config: Any) -> Json:
         for name, value in vars(config).items()
         if (accepted is None or name in accepted)
         and (isinstance(value, int | float | str) or _is_numbers(value))
-        and getattr(default, name, None) != value
+        and vars(default).get(name) != value
     }
 
 

@@ -33,7 +33,7 @@ PRIMARY = (
 COMPANIONS = (
     "image_grid_thw", "video_grid_thw", "image_grid_hw", "spatial_shapes", "pixel_attention_mask", "image_sizes",
     "pixel_position_ids", "image_position_ids", "input_features_mask", "feature_attention_mask", "merge_sizes",
-    "image_merge_sizes",
+    "image_merge_sizes", "image_attention_mask", "image_embeds_position_mask",
 )  # fmt: skip
 # Another way of saying what a primary one says: only where the signature has none.
 LAST_RESORT = ("pixel_values_videos", "inputs_embeds", "hidden_states")
@@ -56,16 +56,17 @@ def guesses(context: Context) -> Iterator[Arguments]:
     companions = [name for name in COMPANIONS if name in parameters and name not in primary]
     seen: list[list[tuple[str, tuple[int, ...]]]] = []
     passes = (
-        (companions, False),
-        ([], False),
-        ([*companions, "attention_mask"], False),
-        ([*companions, "encoder_hidden_states"], False),
-        (companions, True),
+        (companions, text.MAKERS),
+        ([], text.MAKERS),
+        ([*companions, "attention_mask"], text.MAKERS),
+        ([*companions, "encoder_hidden_states"], text.MAKERS.keys() - {"encoder_hidden_states"}),
+        (companions, {"input_ids"}),
+        (companions, {}),
     )
-    for (extra, codes), variant in itertools.product(passes, range(VARIANTS)):
+    for (extra, fixed), variant in itertools.product(passes, range(VARIANTS)):
         names = primary + [name for name in extra if name in parameters and name not in primary]
         # Text is text most of the time; the alternatives of its makers are codes of sounds.
-        fixed = () if codes or len(primary) == 1 else text.MAKERS
+        fixed = fixed if len(primary) > 1 else {"attention_mask"}
         made = {name: _choice(MAKERS[name](context), 0 if name in fixed else variant) for name in names}
         if "use_cache" in parameters:
             made["use_cache"] = False  # caches of hybrid models need layers that two layers do not have

@@ -143,6 +143,14 @@ def _with_placeholders(model: torch.nn.Module, config: Any, group: list[Tower]) 
     return arguments
 
 
-def tower_parameters(model: torch.nn.Module, tower: Tower) -> set[str]:
-    """Return the names of a tower's arguments that the forward of the model knows, too."""
-    return set(tower.arguments) & set(parameters_of(model.forward))
+def untouched(model: torch.nn.Module, given: set[str]) -> list[str]:
+    """Return the modalities that ``model`` has a getter for and of which no argument is among ``given``.
+
+    Videos run through the tower of the images in most models, and are no reason to look further.
+    """
+    missing = []
+    for modality in MODALITIES:
+        getters = [getattr(model, name) for name in modality.getters if hasattr(model, name)]
+        if modality.name != "video" and getters and not set(parameters_of(getters[0])) & given:
+            missing.append(modality.name)
+    return missing

@@ -13,7 +13,7 @@ FRAMES = 2
 
 def side(context: Context) -> tuple[int, int]:
     """Return the height and width of an image."""
-    size = context.find("image_size", "img_size", "input_image_size", "image_resolution", prefer=VISION, default=64)
+    size = context.find("image_size", "img_size", "input_image_size", "image_resolution", "input_size", prefer=VISION, default=64)
     if isinstance(size, dict):
         size = list(size.values())
     if isinstance(size, list | tuple):
@@ -39,7 +39,8 @@ def images(context: Context) -> Alternatives:
     one = image[:1]
     row = context.normal(GRID * GRID, patch_width(context))
     if any("grid" in name for name in context.parameters) or "grid_thw" in context.parameters:
-        return [row, image, one[:, None], row[None]]
+        squares = row.reshape(GRID * GRID, channels(context), -1, patch(context), patch(context))[:, :, 0]
+        return [row, image, one[:, None], row[None], squares]
     flat = context.normal(context.batch, GRID * GRID, channels(context) * patch(context) ** 2)
     if "spatial_shapes" in context.parameters or "pixel_position_ids" in context.parameters:
         return [flat, image, one[:, None]]
@@ -123,7 +124,20 @@ def hidden_states(context: Context) -> Alternatives:
     return embeddings(context)
 
 
+def cross_mask(context: Context) -> Alternatives:
+    """Every token sees the one image."""
+    return [torch.ones(context.batch, context.length, 1, dtype=torch.long)]
+
+
+def places_of_images(context: Context) -> Alternatives:
+    """The first tokens stand for an image."""
+    count = context.number("latent_query_num", default=4)
+    return [(torch.arange(context.length) < count).repeat(context.batch, 1)]
+
+
 MAKERS = {
+    "image_attention_mask": cross_mask,
+    "image_embeds_position_mask": places_of_images,
     "hidden_states": hidden_states,
     "pixel_values": images,
     "image": images,
