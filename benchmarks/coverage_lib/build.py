@@ -25,7 +25,7 @@ class TooLarge(Exception):
 
 @cache
 def overrides() -> dict[str, Json]:
-    """Return the explicit values, by config class or model class, for what no rule shrinks (overrides.yaml says why)."""
+    """Return explicit values, by config class or model class, for what no rule shrinks (overrides.yaml)."""
     return yaml.safe_load((Path(__file__).parent / "overrides.yaml").read_text(encoding="utf-8"))
 
 

@@ -29,7 +29,11 @@ def check_class(model_class: ModelClass) -> Row:
     row: Row = {"folder": model_class.folder, "class": model_class.name}
     try:
         sample = find_sample(model_class.load())
-        row |= {"recipe": str(sample.recipe), "calls": [str(call) for call in sample.calls], "untouched": sample.untouched}
+        row |= {
+            "recipe": str(sample.recipe),
+            "calls": [str(call) for call in sample.calls],
+            "untouched": sample.untouched,
+        }
         row |= check_sample(sample)
     except NoSample as error:
         row |= {"status": f"not {'built' if error.stage == 'build' else 'run'}", "reason": str(error)}

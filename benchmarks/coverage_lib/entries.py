@@ -13,7 +13,7 @@ import torch
 
 from .inputs.context import Context, parameters_of
 from .inputs.guess import Arguments, CannotGuess, guesses
-from .inputs.multimodal import Tower, combined, towers
+from .inputs.multimodal import Tower, as_asked, combined, towers
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,27 @@ def find_calls(model: torch.nn.Module, config: Any) -> tuple[Call, ...]:
     first: Exception | None = None
     for arguments in _forwards(model, config, found):
         call = Call("", "forward", arguments)
-        try:
-            with torch.no_grad():
-                seed()
-                call.run(model)
-        except (Exception, RecursionError) as error:
+        error = _error(model, call)
+        corrected = as_asked(model, config, arguments, str(error)) if error else None
+        if corrected is not None:
+            call = Call("", "forward", corrected)
+            error = _error(model, call)
+        if error is not None:
             first = first or error
             continue
         missing = [tower for tower in found if not set(tower.arguments) & set(arguments)]
         return (call, *(Call(tower.path, tower.getter, tower.arguments) for tower in missing))
     raise first or CannotGuess("the forward has no parameter that can be made")
+
+
+def _error(model: torch.nn.Module, call: Call) -> Exception | None:
+    try:
+        with torch.no_grad():
+            seed()
+            call.run(model)
+    except Exception as error:
+        return error
+    return None
 
 
 def _signed(model: torch.nn.Module) -> Any:

@@ -28,7 +28,13 @@ def run_all(
     ]
     worker = Worker()
     counts: Counter[str] = Counter()
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     try:
         with Progress(*columns, refresh_per_second=2) as progress:
             task = progress.add_task("", total=len(waiting))
@@ -58,7 +64,9 @@ def catalogue(results: Results, folders: set[str] | None = None) -> list[ModelCl
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             name = f"({module.rpartition('.')[2]})"
             if (folder, name) not in results.rows:
-                results.add({"folder": folder, "class": name, "status": "not imported", "reason": reason, "seconds": 0.0})
+                results.add(
+                    {"folder": folder, "class": name, "status": "not imported", "reason": reason, "seconds": 0.0}
+                )
     return found
 
 

@@ -68,7 +68,8 @@ def find_sample(cls: type[Any], ladder: Iterable[Recipe] = LADDER) -> Sample:
         except TooLarge as error:
             # Later recipes are larger; what stopped the smaller ones is the reason to keep.
             failure = failure or NoSample("build", recipe, error)
-            break
+            if recipe.shallow:
+                break
         except Exception as error:
             seen[str(error)] += 1
             failure = failure or NoSample("build", recipe, error)

@@ -143,7 +143,9 @@ def _given(config: Any) -> Json:
     except Exception:
         return {}
     accepted = _accepted(config)
-    return {
+    stages = getattr(config, "_out_indices", None)
+    outputs = {"out_indices": list(stages)} if stages and stages != getattr(default, "_out_indices", None) else {}
+    return outputs | {
         name: value
         for name, value in vars(config).items()
         if (accepted is None or name in accepted)

@@ -56,7 +56,8 @@ def totals(rows: list[Row]) -> Json:
         "tolerance": TOLERANCE,
         "not_reverted": sum(not (row["relu"]["reverted"] and row["exact"]["reverted"]) for row in done),
         "bystander_changed": sum(
-            not (row["relu"]["bystander"] and row["relu"]["bystander_after"] and row["exact"]["bystander"]) for row in done
+            not (row["relu"]["bystander"] and row["relu"]["bystander_after"] and row["exact"]["bystander"])
+            for row in done
         ),
         "twin_differs": sum(not row["twin_equal"] for row in done),
         "count_disagrees": sum(_seen(row) != sum(row["before"].values()) for row in done),

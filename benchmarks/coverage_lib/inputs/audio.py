@@ -14,16 +14,21 @@ FRAMES = 128
 def mels(context: Context) -> int:
     """Return the number of mel bins."""
     return context.number(
-        "num_mel_bins", "n_mels", "input_feat_per_channel", "feature_size", "mel_dim", "mel_bins", "num_features",
-        "feature_projection_input_dim", "input_feat_size", "input_size", "model_in_dim", "input_dim",
+        "num_chroma", "num_mel_bins", "n_mels", "input_feat_per_channel", "feature_size", "mel_dim", "mel_bins",
+        "num_features", "feature_projection_input_dim", "input_feat_size", "input_size", "model_in_dim", "input_dim",
         prefer=AUDIO, default=80,
     )  # fmt: skip
 
 
 def frames(context: Context) -> int:
     """Return the number of frames: some encoders take exactly twice their positions."""
+    window = context.number("n_window", prefer=AUDIO, default=0)
+    if window:
+        return 2 * window
     positions = context.number("max_source_positions", prefer=AUDIO, default=0)
-    return 2 * positions if 0 < positions <= 1500 else context.number("max_length", "window", prefer=AUDIO, default=FRAMES)
+    return (
+        2 * positions if 0 < positions <= 1500 else context.number("max_length", "window", prefer=AUDIO, default=FRAMES)
+    )
 
 
 def features(context: Context) -> Alternatives:
@@ -42,7 +47,13 @@ def waves(context: Context) -> Alternatives:
     channels = context.number("audio_channels", "channels", prefer=AUDIO, default=1)
     spectrogram = context.normal(context.batch, frames(context), mels(context))
     stereo = wave[:, None].repeat(1, channels if channels < 8 else 1, 1)
-    return [wave, stereo, spectrogram, spectrogram.transpose(1, 2).contiguous(), context.tokens(context.batch, context.length)]
+    return [
+        wave,
+        stereo,
+        spectrogram,
+        spectrogram.transpose(1, 2).contiguous(),
+        context.tokens(context.batch, context.length),
+    ]
 
 
 def feature_mask(context: Context) -> Alternatives:
@@ -84,6 +95,7 @@ MAKERS = {
     "decoder_input_values": spectrogram,
     "input_features_mask": feature_mask,
     "feature_attention_mask": feature_mask,
+    "padding_mask": feature_mask,
     "audio_mel_mask": lambda context: [torch.zeros(context.batch, frames(context), dtype=torch.bool)],
     "audio_codes": codes,
     "codes": codes,
@@ -94,5 +106,7 @@ MAKERS = {
     "lang_id": lambda context: [torch.zeros(context.batch, 1, dtype=torch.long)],
     "spkr_id": lambda context: [torch.zeros(context.batch, 1, dtype=torch.long)],
     "speaker_id": lambda context: [torch.zeros(context.batch, 1, dtype=torch.long)],
-    "speaker_embeddings": lambda context: [context.normal(context.batch, context.number("speaker_embedding_dim", default=512))],
+    "speaker_embeddings": lambda context: [
+        context.normal(context.batch, context.number("speaker_embedding_dim", default=512))
+    ],
 }

@@ -27,17 +27,18 @@ PRIMARY = (
     "bbox", "flattened_patches", "inputs", "past_values", "future_values", "future_time_features", "states",
     "actions", "rewards", "returns_to_go", "timesteps", "sample", "high_res_pixel_values", "audio_codes",
     "image_pixel_values", "audio_input_features", "protein_input_ids", "protein_attention_mask", "image",
-    "input_points", "spectrogram", "speaker_embeddings", "conditional_pixel_values", "xpath_tags_seq", "xpath_subs_seq",
+    "visual_feats", "visual_pos", "visual_embeds", "aspect_ratio_ids", "aspect_ratio_mask", "input_points",
+    "spectrogram", "speaker_embeddings", "conditional_pixel_values", "xpath_tags_seq", "xpath_subs_seq",
 )  # fmt: skip
 # They describe a primary one; some models need them and some refuse them.
 COMPANIONS = (
     "image_grid_thw", "video_grid_thw", "image_grid_hw", "spatial_shapes", "pixel_attention_mask", "image_sizes",
     "pixel_position_ids", "image_position_ids", "input_features_mask", "feature_attention_mask", "merge_sizes",
-    "image_merge_sizes", "image_attention_mask", "image_embeds_position_mask",
+    "image_merge_sizes", "target_sizes", "image_attention_mask", "image_embeds_position_mask",
 )  # fmt: skip
 # Another way of saying what a primary one says: only where the signature has none.
 LAST_RESORT = ("pixel_values_videos", "inputs_embeds", "hidden_states")
-VARIANTS = 5
+VARIANTS = 6
 
 
 class CannotGuess(Exception):
@@ -53,6 +54,8 @@ def guesses(context: Context) -> Iterator[Arguments]:
         raise CannotGuess(f"no way to make the required {', '.join(unknown)}")
     primary = [name for name in parameters if name in PRIMARY or name in required]
     primary = primary or [name for name in LAST_RESORT if name in parameters][:1]
+    if "inputs" in primary and "input_ids" in primary:
+        primary.remove("input_ids")  # the old name for the same
     companions = [name for name in COMPANIONS if name in parameters and name not in primary]
     seen: list[list[tuple[str, tuple[int, ...]]]] = []
     passes = (

@@ -7,6 +7,7 @@ How many placeholders an input needs is another formula in each folder. The mode
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,26 @@ def _with_placeholders(model: torch.nn.Module, config: Any, group: list[Tower]) 
     if "decoder_input_ids" in accepted:
         arguments["decoder_input_ids"] = context.tokens(1, 4)
     return arguments
+
+
+def as_asked(model: torch.nn.Module, config: Any, arguments: Arguments, error: str) -> Arguments | None:
+    """Return the arguments with as many placeholders as the error of the model counts features.
+
+    Some getters want the text, too, and cannot be asked beforehand.
+    """
+    asked = _ASKED.search(error)
+    ids = arguments.get("input_ids")
+    modality = next((each for each in MODALITIES if asked and each.name == asked[1].lower()), None)
+    if asked is None or modality is None or ids is None or ids.ndim != 2:
+        return None
+    token = Context(model.forward, config).find(*modality.token)
+    count = int(asked[2]) // len(ids)
+    if not isinstance(token, int) or not 0 < count < 4096:
+        return None
+    return {**arguments, "input_ids": torch.cat([ids[:, :4], torch.full((len(ids), count), token), ids[:, 4:]], dim=1)}
+
+
+_ASKED = re.compile(r"(image|video|audio) features and \w+ tokens do not match\D+0\D+(\d+)", re.IGNORECASE)
 
 
 def untouched(model: torch.nn.Module, given: set[str]) -> list[str]:

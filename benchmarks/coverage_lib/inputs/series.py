@@ -50,9 +50,9 @@ def inputs(context: Context) -> Alternatives:
     return [context.tokens(context.batch, context.length), image, context.normal(context.batch, context.length, width)]
 
 
-def per_step(name: str, default: int) -> Any:
+def per_step(*names: str, default: int) -> Any:
     """Return a maker of one vector for each time step of a trajectory."""
-    return lambda context: [context.normal(context.batch, context.length, context.number(name, default=default))]
+    return lambda context: [context.normal(context.batch, context.length, context.number(*names, default=default))]
 
 
 MAKERS = {
@@ -64,10 +64,11 @@ MAKERS = {
     "past_values_padding": lambda context: [torch.zeros(context.batch, _past(context))],
     "freq": lambda context: [torch.zeros(context.batch, 1, dtype=torch.long)],
     "inputs": inputs,
-    "states": per_step("state_dim", 17),
-    "actions": per_step("act_dim", 4),
-    "rewards": per_step("", 1),
-    "returns_to_go": per_step("", 1),
+    "states": per_step("state_dim", default=17),
+    "actions": per_step("max_action_dim", "act_dim", default=4),
+    "rewards": per_step(default=1),
+    "returns_to_go": per_step(default=1),
+    "state": lambda context: [context.normal(context.batch, context.number("max_state_dim", default=32))],
     "timesteps": lambda context: [torch.arange(context.length).repeat(context.batch, 1)],
     "codebook_idx": lambda context: [1],
     "task_inputs": lambda context: [context.integers(0, 50, context.batch, context.number("task_seq_len", default=77))],

@@ -17,7 +17,9 @@ def input_ids(context: Context) -> Alternatives:
     vocabulary = context.number("vocab_size", default=10**9)
     if isinstance(end, int) and 0 <= end < vocabulary:
         tokens[:, -1] = end
-    codebooks = context.number("num_codebooks", "n_codebooks", "num_channels", "n_codes_total", prefer=("decoder",), default=1)
+    codebooks = context.number(
+        "num_codebooks", "n_codebooks", "num_channels", "n_codes_total", prefer=("decoder",), default=1
+    )
     codes = context.integers(1, 30, context.batch, context.length, codebooks)
     flat = codes.transpose(1, 2).reshape(-1, context.length)
     return [tokens, codes, flat, codes.transpose(1, 2).contiguous()]
@@ -77,6 +79,9 @@ def word_parts(context: Context) -> Alternatives:
 MAKERS = {
     "input_ids": input_ids,
     "query_embeds": embeddings,
+    "classes_attention_mask": lambda context: [torch.ones(context.batch, 8, dtype=torch.long)],
+    "tasks_attention_mask": lambda context: [torch.ones(context.batch, 8, dtype=torch.long)],
+    "classes_structure": lambda context: [torch.ones(context.batch, dtype=torch.long)],
     "decoder_input_ids": decoder_input_ids,
     "attention_mask": ones,
     "token_type_ids": zeros,

@@ -13,7 +13,9 @@ FRAMES = 2
 
 def side(context: Context) -> tuple[int, int]:
     """Return the height and width of an image."""
-    size = context.find("image_size", "img_size", "input_image_size", "image_resolution", "input_size", prefer=VISION, default=64)
+    size = context.find(
+        "image_size", "img_size", "input_image_size", "image_resolution", "input_size", prefer=VISION, default=64
+    )
     if isinstance(size, dict):
         size = list(size.values())
     if isinstance(size, list | tuple):
@@ -40,10 +42,12 @@ def images(context: Context) -> Alternatives:
     row = context.normal(GRID * GRID, patch_width(context))
     if any("grid" in name for name in context.parameters) or "grid_thw" in context.parameters:
         squares = row.reshape(GRID * GRID, channels(context), -1, patch(context), patch(context))[:, :, 0]
-        return [row, image, one[:, None], row[None], squares]
+        return [row, image, one[:, None], row[None], squares, squares[None]]
     flat = context.normal(context.batch, GRID * GRID, channels(context) * patch(context) ** 2)
     if "spatial_shapes" in context.parameters or "pixel_position_ids" in context.parameters:
         return [flat, image, one[:, None]]
+    if "aspect_ratio_ids" in context.parameters:
+        return [image[:, None, None].repeat(1, 1, context.number("max_num_tiles", default=4), 1, 1, 1)]
     return [image, image[:, None], one[:, None].repeat(1, 2, 1, 1, 1), row, flat]
 
 
@@ -112,6 +116,26 @@ def flattened_patches(context: Context) -> Alternatives:
     return [*made, torch.cat([position, context.normal(context.batch, 16, size)], dim=-1)]
 
 
+def regions(context: Context) -> Alternatives:
+    """Features of four detected regions."""
+    return [context.normal(context.batch, 4, context.number("visual_feat_dim", "visual_embedding_dim", default=32))]
+
+
+def region_boxes(context: Context) -> Alternatives:
+    """Boxes of four detected regions, in parts of the image."""
+    return [context.normal(context.batch, 4, context.number("visual_pos_dim", default=4)).sigmoid()]
+
+
+def tiles(context: Context) -> Alternatives:
+    """Mllama: one image of the first aspect ratio for each text."""
+    return [torch.ones(context.batch, 1, dtype=torch.long)]
+
+
+def tile_mask(context: Context) -> Alternatives:
+    """Mllama: the first of the tiles is there."""
+    return [torch.tensor([1] + [0] * (context.number("max_num_tiles", default=4) - 1)).repeat(context.batch, 1, 1)]
+
+
 def points(context: Context) -> Alternatives:
     """One point of one prompt."""
     return [torch.full((context.batch, 1, 1, 2), 8.0)]
@@ -136,6 +160,11 @@ def places_of_images(context: Context) -> Alternatives:
 
 
 MAKERS = {
+    "visual_feats": regions,
+    "visual_pos": region_boxes,
+    "visual_embeds": regions,
+    "aspect_ratio_ids": tiles,
+    "aspect_ratio_mask": tile_mask,
     "image_attention_mask": cross_mask,
     "image_embeds_position_mask": places_of_images,
     "hidden_states": hidden_states,
