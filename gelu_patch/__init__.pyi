@@ -8,7 +8,9 @@ from gelu_patch.kernels import register_kernel as register_kernel
 from gelu_patch.patching import Patch as Patch
 from gelu_patch.patching import Plan as Plan
 from gelu_patch.patching import apply_plan as apply_plan
+from gelu_patch.patching import check_ranks as check_ranks
 from gelu_patch.patching import load_patched as load_patched
+from gelu_patch.patching import load_sidecar as load_sidecar
 from gelu_patch.patching import patch_act2fn as patch_act2fn
 from gelu_patch.patching import patch_model as patch_model
 from gelu_patch.patching import plan_patch as plan_patch

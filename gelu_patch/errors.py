@@ -39,12 +39,16 @@ class GeluPatchError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        details = (("where", self.where), ("why", self.why), ("next", self.next_step))
-        return "\n".join([self.what, *(f"  {label}: {text}" for label, text in details if text)])
+        return _in_four_lines(self.what, self.where, self.why, self.next_step)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword arguments survive pickling, so errors cross process boundaries whole.
         return (_rebuild, (type(self), self.what, self.where, self.why, self.next_step))
+
+
+def _in_four_lines(what: str, where: str | None, why: str | None, next_step: str | None) -> str:
+    details = (("where", where), ("why", why), ("next", next_step))
+    return "\n".join([what, *(f"  {label}: {text}" for label, text in details if text)])
 
 
 def _rebuild(
@@ -79,6 +83,10 @@ class NothingToPatch(UsageError):
 
 class PatchConflict(UsageError):
     """A patch cannot be applied or undone because somebody else changed a site."""
+
+
+class GeluSurvives(UsageError):
+    """A run of the patched model met a GELU that the patch should have replaced; the patch was undone."""
 
 
 class UnsupportedModel(UsageError):
@@ -135,3 +143,14 @@ class Interrupted(GeluPatchError):
     """The user stopped a long run; what was finished is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class MathematicsWarning(UserWarning):
+    """Two things that belong together compute different activations."""
+
+    @classmethod
+    def saying(
+        cls, what: str, *, where: object = None, why: str | None = None, next_step: str | None = None
+    ) -> MathematicsWarning:
+        """Build the warning with the four parts that every error has."""
+        return cls(_in_four_lines(what, None if where is None else str(where), why, next_step))

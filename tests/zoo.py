@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-WIDTH = 8
+from tests import zoo_inline as inline
+from tests.zoo_inline import WIDTH, Inline
 
 
 class Mlp(nn.Module):
@@ -37,17 +38,6 @@ class Stack(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
-
-
-class Inline(nn.Module):
-    """F.gelu written in the forward: no object to replace."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.up = nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.gelu(self.up(x))
 
 
 class HandWrittenGelu(nn.Module):
@@ -85,6 +75,11 @@ def global_instance() -> nn.Module:
     return Stack(Mlp(gelu), Mlp(gelu))
 
 
+def shared_inline() -> nn.Module:
+    block = Inline()
+    return Stack(block, block)
+
+
 @dataclass(frozen=True)
 class Awkward:
     """A model, and how many sites and owners it has, and how often GELU runs in one forward."""
@@ -93,7 +88,6 @@ class Awkward:
     sites: int
     owners: int
     executions: int
-    inline: int = 0
 
 
 ZOO = {
@@ -107,7 +101,21 @@ ZOO = {
     "function in an attribute": Awkward(lambda: Stack(Mlp(F.gelu), Mlp(F.gelu)), 2, 2, 2),
     "partial in an attribute": Awkward(lambda: Mlp(functools.partial(F.gelu, approximate="tanh")), 1, 1, 1),
     "hand-written class": Awkward(lambda: Mlp(HandWrittenGelu()), 1, 1, 1),
-    "inline beside a site": Awkward(lambda: Stack(Mlp(nn.GELU()), Inline()), 1, 1, 2, inline=1),
+    "inline beside a site": Awkward(lambda: Stack(Mlp(nn.GELU()), Inline()), 2, 2, 2),
+    "inline twice": Awkward(lambda: Stack(Inline(), Inline()), 2, 2, 2),
+    "inline, shared parent": Awkward(shared_inline, 1, 1, 2),
+    "inline, flavours": Awkward(inline.Flavoured, 2, 2, 2),
+    "inline, hand-written function": Awkward(inline.HandWrittenFunction, 1, 1, 1),
+    "inline, global modules": Awkward(inline.GlobalModule, 2, 2, 2),
+    "inline, look-up": Awkward(inline.LookUp, 1, 1, 1),
+    "inline, built in the forward": Awkward(inline.BuiltInForward, 1, 1, 1),
+    "inline, formula": Awkward(inline.Formula, 1, 1, 1),
+    "inline, tanh formula": Awkward(inline.TanhFormula, 1, 1, 1),
+    "inline, decorated": Awkward(inline.Decorated, 1, 1, 1),
+    "inline, inherited": Awkward(inline.Derived, 1, 1, 1),
+    "inline, through super()": Awkward(inline.CallsSuper, 1, 1, 1),
+    "inline, nested function": Awkward(inline.OwnSuper, 1, 1, 2),
+    "inline, several methods": Awkward(inline.TwoMethods, 3, 3, 2),
 }
 
 
@@ -115,19 +123,19 @@ def example_input() -> torch.Tensor:
     return torch.linspace(-3, 3, 4 * WIDTH).reshape(4, WIDTH)
 
 
-def tiny_bert(head: str = "BertForMaskedLM", layers: int = 3) -> nn.Module:
+def tiny_bert(head: str = "BertForMaskedLM", layers: int = 3, **config: object) -> nn.Module:
     import transformers
 
     config = transformers.BertConfig(
-        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=100
+        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=100, **config
     )
     return getattr(transformers, head)(config).eval()
 
 
-def tiny_gpt2() -> nn.Module:
+def tiny_gpt2(**config: object) -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100)).eval()
+    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100, **config)).eval()
 
 
 def tiny_llama() -> nn.Module:

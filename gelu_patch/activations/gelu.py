@@ -101,7 +101,8 @@ register_activation(
         source="arXiv:1606.08415, section 2",
         family="gelu",
     ),
-    aliases=("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"),
+    # The first one is written into configs: of these classes it is the one that runs PyTorch's own op.
+    aliases=("gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_python_tanh", "gelu_accurate"),
 )
 
 register_activation(

@@ -135,4 +135,5 @@ def describe(thing: object) -> str:
         return f"partial({describe(thing.func)}, {keywords})"
     if isinstance(thing, nn.Module):
         return type(thing).__qualname__
-    return getattr(thing, "__qualname__", None) or type(thing).__qualname__
+    said_by_itself: str | None = getattr(thing, "gelu_patch_description", None)  # expressions in code
+    return said_by_itself or getattr(thing, "__qualname__", None) or type(thing).__qualname__

@@ -36,7 +36,7 @@ def inspect(
             options.out.print(str(plan))
     if note:
         options.err.print(f"note: {note}")
-    if not census.sites and not census.inline:
+    if not census.sites and not census.uncovered:
         raise NothingToPatch(
             "there is no GELU to patch in this model",
             where=model_dir,

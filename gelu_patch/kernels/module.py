@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -18,6 +18,9 @@ class KernelActivation(nn.Module):
     mathematics is ``origin``) is kept out of the module tree, and it travels along in ``deepcopy`` and pickle,
     so that a copy can be unpatched.
     """
+
+    # torch.jit.script compiles every property of a module unless told otherwise.
+    __jit_unused_properties__: ClassVar = ["original", "gelu_patch_activation"]
 
     def __init__(self, activation: str, kernel: str, original: object, origin: str) -> None:
         super().__init__()

@@ -1,10 +1,16 @@
-"""Joins WHAT, WHO and WHERE: inspect, plan, apply, undo."""
+"""Joins WHAT, WHO and WHERE: inspect, plan, apply, undo, save, load."""
 
 from gelu_patch.patching.act2fn import patch_act2fn
-from gelu_patch.patching.persist import current_plan, load_patched, load_sidecar, save_patched
+from gelu_patch.patching.config_names import stock_config
+from gelu_patch.patching.current import current_plan
+from gelu_patch.patching.loading import apply_sidecar, class_named_in, load_patched
+from gelu_patch.patching.persist import save_patched
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
+from gelu_patch.patching.ranks import check_ranks
+from gelu_patch.patching.saving import variant_of
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
+from gelu_patch.patching.sidecar import Sidecar, load_sidecar
 from gelu_patch.patching.transaction import Patch, apply_plan, patch_model, unpatch_model
 
 __all__ = [
@@ -13,7 +19,11 @@ __all__ = [
     "Patch",
     "Plan",
     "Rejection",
+    "Sidecar",
     "apply_plan",
+    "apply_sidecar",
+    "check_ranks",
+    "class_named_in",
     "current_plan",
     "load_patched",
     "load_sidecar",
@@ -21,5 +31,7 @@ __all__ = [
     "patch_model",
     "plan_patch",
     "save_patched",
+    "stock_config",
     "unpatch_model",
+    "variant_of",
 ]

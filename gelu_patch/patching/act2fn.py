@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import torch
 
 from gelu_patch.activations.base import activations
 from gelu_patch.kernels import KernelActivation, Request, select
+from gelu_patch.patching.hooks import models_built_here
 from gelu_patch.patching.selectors import SAME_MATHEMATICS, target_name
+from gelu_patch.patching.wanted import look_ups_give, wanted
 
 # The table is global to the process, the wish is not: a thread outside of any block, which builds a model
 # meanwhile, gets the stock activation, and blocks of several threads may overlap.
-_wanted: ContextVar[str | None] = ContextVar("gelu_patch_act2fn", default=None)
 _lock = threading.Lock()
 _open_blocks = 0
 _stock: dict[str, Any] = {}
@@ -31,13 +31,12 @@ def patch_act2fn(target: str) -> Iterator[None]:
     ACT2FN while it is built is reached: see what is left with ``inspect_model(model, example_inputs)``, or use
     ``patch_model`` on the finished model. Raises UnknownName for an unknown target.
     """
-    token = _wanted.set(target_name(target))
-    _enter()
-    try:
-        yield
-    finally:
-        _leave()
-        _wanted.reset(token)
+    with look_ups_give(target_name(target)), models_built_here():
+        _enter()
+        try:
+            yield
+        finally:
+            _leave()
 
 
 def _enter() -> None:
@@ -78,9 +77,9 @@ class _Entry:
     def __call__(self) -> torch.nn.Module:
         kind, arguments = self.content if isinstance(self.content, tuple) else (self.content, {})
         original: torch.nn.Module = kind(**arguments)
-        wanted = _wanted.get()
-        if wanted is None:
+        target = wanted.get()
+        if target is None:
             return original
-        after = self.before if wanted == SAME_MATHEMATICS else wanted
+        after = self.before if target == SAME_MATHEMATICS else target
         request = Request(after, torch.get_default_device().type, torch.get_default_dtype())
         return KernelActivation(after, select(request).kernel.name, original=original, origin=self.before)

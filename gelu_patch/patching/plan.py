@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Group
 from gelu_patch.activations.base import activations
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import DataError, DataNotFound
+from gelu_patch.sites.base import Form
 from gelu_patch.sites.table import as_text, collapse, plain_table
 
 
@@ -23,7 +25,7 @@ class Change(BaseModel):
 
     site: str
     owners: tuple[str, ...]
-    form: Literal["module", "attribute"]
+    form: Form
     implementation: str
     before: str
     after: str
@@ -41,12 +43,13 @@ class Change(BaseModel):
 
 
 class Rejection(BaseModel):
-    """One site that is left as it is, and why."""
+    """One site that is left as it is, and why; ``by_request`` when the caller left it out or has it already."""
 
     model_config = ConfigDict(frozen=True)
 
     site: str
     reason: str
+    by_request: bool = False
 
     @property
     def name(self) -> str:
@@ -80,6 +83,15 @@ class Plan(BaseModel):
     def changes_mathematics(self) -> bool:
         """Whether any site computes another function afterwards."""
         return any(change.changes_mathematics for change in self.changes)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of which sites compute what: two plans with one digest give models of the same mathematics.
+
+        Kernels, versions, the target's wording and what is left alone do not count.
+        """
+        content = [[change.site, sorted(change.owners), change.before, change.after] for change in self.changes]
+        return hashlib.sha256(json.dumps(sorted(content), separators=(",", ":")).encode()).hexdigest()
 
     def save(self, path: str | Path) -> Path:
         """Write the plan as JSON."""
@@ -133,14 +145,19 @@ class Plan(BaseModel):
         return Group(*self._parts())
 
     def _parts(self) -> Iterator[Any]:
-        table = plain_table("site", "now", "", "planned", "kernel", "owners")
-        for pattern, group in collapse(self.changes):
-            first = group[0]
-            now = f"{first.before} ({first.implementation})"
-            owners = str(max(len(change.owners) for change in group))
-            table.add_row(pattern, now, "->", first.after, first.kernel, owners)
-        if self.changes:
-            yield table
+        rows = [
+            (
+                pattern,
+                f"{group[0].before} ({group[0].implementation})",
+                "->",
+                group[0].after,
+                group[0].kernel,
+                max(len(change.owners) for change in group),
+            )
+            for pattern, group in collapse(self.changes)
+        ]
+        if rows:
+            yield plain_table(("site", "now", "", "planned", "kernel", "owners"), rows)
         for pattern, rejections in collapse(self.rejected):
             reasons = dict.fromkeys(rejection.reason for rejection in rejections)
             yield f"left alone: {pattern}: {'; '.join(reasons)}"

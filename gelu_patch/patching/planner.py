@@ -57,18 +57,18 @@ def _check_that_each_selects_something(sites: list[Site], selectors: list[Select
 def _decide(
     model: nn.Module, site: Site, rules: tuple[tuple[str, str], ...], selectors: tuple[Selector, ...]
 ) -> Change | Rejection:
-    def reject(reason: str) -> Rejection:
-        return Rejection(site=site.name, reason=reason)
+    def reject(reason: str, *, by_request: bool = False) -> Rejection:
+        return Rejection(site=site.name, reason=reason, by_request=by_request)
 
     chosen = {name: any(name_matches(s, name, site) for s in selectors) for name in site.names}
     if not any(chosen.values()):
-        return reject("outside where")
+        return reject("outside where", by_request=True)
     targets = {name: _target_of(name, site, rules) if chosen[name] else None for name in site.names}
     if len(set(targets.values())) > 1:
         return reject(_SHARED.format(others=", ".join(f"{name}: {to or 'left'}" for name, to in targets.items())))
     wanted = next(iter(targets.values()))
     if wanted is None:
-        return reject("no entry of the target mapping matches it")
+        return reject("no entry of the target mapping matches it", by_request=True)
     if site.obstacle:
         return reject(site.obstacle)
     before = site.activation
@@ -80,7 +80,7 @@ def _decide(
         return reject(error.why or error.what)
     current = site.target
     if isinstance(current, KernelActivation) and (current.activation, current.kernel) == (after, kernel.name):
-        return reject(f"it already is {after} by {kernel.name}")
+        return reject(f"it already is {after} by {kernel.name}", by_request=True)
     return Change(
         site=site.name,
         owners=site.names,

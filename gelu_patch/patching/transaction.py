@@ -13,8 +13,10 @@ from torch import nn
 
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
+from gelu_patch.patching import hooks
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
+from gelu_patch.patching.proof import prove
 from gelu_patch.patching.selectors import Target, Where
 from gelu_patch.sites import Owner, Site, check_model, find_sites, inspect_model
 from gelu_patch.sites.table import as_text
@@ -69,6 +71,7 @@ class Patch:
             standing = [r for r in self._replacements if _stands(r)]
             for replacement in standing:
                 _restore(replacement.owner, replacement.new, replacement.old)
+            hooks.follow(self.model)
 
     def __enter__(self) -> Self:
         return self
@@ -89,18 +92,32 @@ class Patch:
         return f"<Patch {self.plan.target}: {len(self)} of {self.plan.n_sites} sites of {self.plan.model}>"
 
 
-def patch_model(model: nn.Module, target: Target, where: Where = None, *, allow_empty: bool = False) -> Patch:
+def patch_model(
+    model: nn.Module, target: Target, where: Where = None, *, example_inputs: object = None, allow_empty: bool = False
+) -> Patch:
     """Replace the GELU activations of ``model`` in place and return the handle that undoes it.
 
     ``target`` and ``where`` are those of ``plan_patch``. All sites are replaced or none: any failure leaves
     the model as it was. Parameters, buffers, ``state_dict`` keys and the config are not touched. Raises
     NothingToPatch when no site was replaced, unless ``allow_empty``.
+
+    With ``example_inputs`` (those of ``inspect_model``) the model is run before and after, and GeluSurvives is
+    raised, with the patch undone, when a GELU ran that was not replaced and that ``where`` did not leave out.
     """
     with _LOCK:
         plan = plan_patch(model, target, where)
         if not plan.changes and not allow_empty:
             raise _nothing_to_patch(model, plan)
-        return apply_plan(model, plan)
+        if example_inputs is None:
+            return apply_plan(model, plan)
+        before = inspect_model(model, example_inputs)
+        patch = apply_plan(model, plan)
+        try:
+            prove(model, plan, before, example_inputs)
+        except BaseException:
+            patch.revert()
+            raise
+        return patch
 
 
 def apply_plan(model: nn.Module, plan: Plan) -> Patch:
@@ -115,6 +132,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
             replacement for change in plan.changes for replacement in _build(change, sites.get(change.site))
         )
         _commit(replacements)
+        hooks.follow(model)
         return Patch(model, plan, replacements)
 
 
@@ -128,6 +146,7 @@ def unpatch_model(model: nn.Module) -> int:
         for site in patched:
             for owner in site.owners:
                 _restore(owner, site.target, stock_object(site.target))
+        hooks.follow(model)
         return len(patched)
 
 
@@ -215,6 +234,6 @@ def _nothing_to_patch(model: nn.Module, plan: Plan) -> NothingToPatch:
         )
     return NothingToPatch(
         inspect_model(model).summary,
-        why="only GELU sites are patched; GELU calls written inside a forward are seen with example inputs",
+        why="only GELUs are patched; what runs in functions outside of the model's classes is seen with example inputs",
         next_step="gelu_patch.inspect_model(model, example_inputs), or pass allow_empty=True",
     )

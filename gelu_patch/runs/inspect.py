@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.patching import load_patched, load_sidecar
+from gelu_patch.patching import class_named_in, load_patched, load_sidecar
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.sites import Census, inspect_model
 from gelu_patch.tasks.loading import explained, load_config, quiet_transformers, resolve_checkpoint
@@ -20,27 +19,19 @@ def load_any(name_or_path: str, *, trust_remote_code: bool = False, revision: st
     ``name_or_path`` is a directory, the folder of a training run or a Hub id. Raises ModelNotFound when there
     is no model, UnsupportedModel when it needs ``trust_remote_code`` or is of no known kind.
     """
+    import transformers
+
     run = RunFolder(name_or_path)
     checkpoint = resolve_checkpoint(run.model_path if run.has_report else name_or_path)
     access: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     config = load_config(checkpoint, **access)
-    model_class = _model_class(config)
+    model_class = class_named_in(config) or transformers.AutoModel
     with explained(checkpoint), quiet_transformers():
-        if Path(checkpoint).is_dir() and load_sidecar(checkpoint) is not None:
+        if load_sidecar(checkpoint, revision=revision) is not None:
             model: nn.Module = load_patched(checkpoint, model_class, **access)[0]
         else:
             model = model_class.from_pretrained(checkpoint, **access)
     return model
-
-
-def _model_class(config: Any) -> Any:
-    import transformers
-
-    architecture = (config.architectures or ["AutoModel"])[0]
-    # Remote code is reached through the Auto classes only: the one that gives this architecture, with its head.
-    remote = getattr(config, "auto_map", None) or {}
-    auto = next((name for name, path in remote.items() if str(path).endswith(f".{architecture}")), architecture)
-    return getattr(transformers, auto, transformers.AutoModel)
 
 
 def inspect_checkpoint(model: nn.Module) -> tuple[Census, str | None]:

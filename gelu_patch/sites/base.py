@@ -7,8 +7,10 @@ owner or at none, and the object itself is never edited.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MethodType
 from typing import Literal, cast
 
 from torch import nn
@@ -16,26 +18,43 @@ from torch import nn
 from gelu_patch.activations.base import activations
 from gelu_patch.activations.recognise import Recognition
 
-Form = Literal["module", "attribute"]
+Form = Literal["module", "attribute", "inline"]
 
 
 @dataclass(frozen=True)
-class Owner:
-    """A place that refers to an activation: ``parent._modules[key]`` or ``parent.__dict__[key]``.
+class Owner(ABC):
+    """A place in a module that uses an activation.
 
     ``names`` are all dotted paths of the place; several when the parent itself is shared.
     """
 
     parent: nn.Module
     key: str
-    form: Form
     names: tuple[str, ...]
 
     @property
+    @abstractmethod
+    def form(self) -> Form:
+        """How the place holds it."""
+
+    @property
+    @abstractmethod
+    def current(self) -> object:
+        """What is there now, or None."""
+
+    @abstractmethod
+    def put(self, thing: object) -> None:
+        """Set the place, so that a thread which runs the model meanwhile meets the old or the new thing."""
+
+
+@dataclass(frozen=True)
+class _SlotOwner(Owner):
+    """A dictionary of the parent refers to the object."""
+
+    @property
+    @abstractmethod
     def slots(self) -> dict[str, object]:
-        """The dictionary of the parent that holds the object."""
-        # Torch types the values as modules; a site's owner holds what was there, and only `put` writes.
-        return cast(dict[str, object], self.parent._modules) if self.form == "module" else self.parent.__dict__
+        """The dictionary."""
 
     @property
     def current(self) -> object:
@@ -43,8 +62,36 @@ class Owner:
         return self.slots.get(self.key)
 
     def put(self, thing: object) -> None:
-        """Set the place with one assignment, which is atomic for threads that run the model meanwhile."""
+        """Set the place with one assignment, which is atomic."""
         self.slots[self.key] = thing
+
+
+class SubmoduleOwner(_SlotOwner):
+    """``parent._modules[key]``, which also covers Sequential, ModuleList and ModuleDict."""
+
+    @property
+    def form(self) -> Form:
+        """A registered submodule."""
+        return "module"
+
+    @property
+    def slots(self) -> dict[str, object]:
+        """The registered submodules; torch types them as modules, `put` keeps to that."""
+        return cast(dict[str, object], self.parent._modules)
+
+
+class AttributeOwner(_SlotOwner):
+    """``parent.__dict__[key]``."""
+
+    @property
+    def form(self) -> Form:
+        """A plain attribute."""
+        return "attribute"
+
+    @property
+    def slots(self) -> dict[str, object]:
+        """The attributes of the instance."""
+        return self.parent.__dict__
 
 
 @dataclass(frozen=True)
@@ -83,16 +130,21 @@ class Site:
 
     @property
     def form(self) -> Form:
-        """Whether it is a submodule or a callable attribute."""
+        """Whether it is a submodule, a callable attribute, or code in a method."""
         return self.owners[0].form
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a finder reports: a thing that may be an activation, at one owner."""
+    """What a finder reports: a thing that may be an activation, at one owner.
+
+    A finder that knows already what it computes, or why it must not be replaced, says so.
+    """
 
     target: object
     owner: Owner
+    recognition: Recognition | None = None
+    obstacle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,3 +168,12 @@ def places(model: nn.Module) -> Iterator[Place]:
         modules[id(module)] = module
     for key, module in modules.items():
         yield Place(module, tuple(names[key]))
+
+
+def is_own_method(module: nn.Module, kind: type, value: object) -> bool:
+    """Tell whether ``value`` is a method of ``kind``, bound to the module."""
+    return (
+        isinstance(value, MethodType)
+        and value.__self__ is module
+        and value.__func__ is getattr(kind, value.__name__, None)
+    )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from gelu_patch.activations.recognise import Recognition, describe, identify, looks_like_activation, recognise
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.sites.base import Candidate, Site, places
+from gelu_patch.sites.base import Candidate, Site, is_own_method, places
 from gelu_patch.sites.finders import finders
 
 _INSTANCE_FORWARD = (
     "its forward is replaced on the instance, as accelerate's hooks do, and a replacement would drop that; "
     "patch before the hooks are added, or call accelerate.hooks.remove_hook_from_module on it"
+)
+
+
+_FAST_PATH = (
+    "torch.nn.TransformerEncoderLayer has a fast path, for inference, that runs its own GELU whatever stands here; "
+    "set activation_relu_or_gelu = 0 on the layer to switch that off"
 )
 
 
@@ -25,20 +33,19 @@ def find_sites(model: nn.Module) -> list[Site]:
     check_model(model)
     groups: dict[tuple[int, str], list[Candidate]] = {}
     inside_a_site: set[int] = set()  # GELUActivation keeps F.gelu in its own attribute `act`
-    recognised: dict[int, Recognition] = {}
+    known: dict[int, Recognition] = {}
     for place in places(model):
         if id(place.module) in inside_a_site:
             inside_a_site.update(id(child) for child in place.module.children())
             continue
         for finder in finders:
             for candidate in finder.find(place):
-                target = candidate.target
-                found = recognised.setdefault(id(target), _recognise(candidate))
-                if isinstance(target, nn.Module) and found.activation:
-                    inside_a_site.add(id(target))
+                found = candidate.recognition or known.setdefault(id(candidate.target), _recognise(candidate))
+                if isinstance(candidate.target, nn.Module) and found.activation:
+                    inside_a_site.add(id(candidate.target))
                 if found.activation or _worth_reporting(candidate):
-                    groups.setdefault(_identity(candidate), []).append(candidate)
-    return [_site(group, recognised[id(group[0].target)]) for group in groups.values()]
+                    groups.setdefault(_identity(candidate), []).append(replace(candidate, recognition=found))
+    return [_site(group) for group in groups.values()]
 
 
 def check_model(model: object) -> nn.Module:
@@ -70,7 +77,10 @@ def _recognise(candidate: Candidate) -> Recognition:
 
 
 def _forward_is_replaced(target: object) -> bool:
-    return isinstance(target, nn.Module) and "forward" in vars(target)
+    if not isinstance(target, nn.Module) or "forward" not in vars(target):
+        return False
+    # accelerate leaves the module's own forward there when it removes a hook; that is no replacement.
+    return not is_own_method(target, type(target), vars(target)["forward"])
 
 
 def _worth_reporting(candidate: Candidate) -> bool:
@@ -86,11 +96,22 @@ def _identity(candidate: Candidate) -> tuple[int, str]:
     return id(candidate.target), candidate.owner.names[0]
 
 
-def _site(group: list[Candidate], found: Recognition) -> Site:
+def _site(group: list[Candidate]) -> Site:
+    first = group[0]
+    assert first.recognition is not None  # find_sites has set it
     return Site(
-        target=group[0].target,
+        target=first.target,
         owners=tuple(candidate.owner for candidate in group),
-        recognition=found,
-        implementation=describe(group[0].target),
-        obstacle=_INSTANCE_FORWARD if _forward_is_replaced(group[0].target) else None,
+        recognition=first.recognition,
+        implementation=describe(first.target),
+        obstacle=first.obstacle or _obstacle(group),
     )
+
+
+def _obstacle(group: list[Candidate]) -> str | None:
+    if _forward_is_replaced(group[0].target):
+        return _INSTANCE_FORWARD
+    parents = (candidate.owner.parent for candidate in group if candidate.owner.key == "activation")
+    if any(isinstance(p, nn.TransformerEncoderLayer) and p.activation_relu_or_gelu for p in parents):
+        return _FAST_PATH
+    return None

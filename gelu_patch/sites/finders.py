@@ -9,7 +9,7 @@ from torch import nn
 
 from gelu_patch.activations.recognise import looks_like_activation
 from gelu_patch.registry import Registry
-from gelu_patch.sites.base import Candidate, Owner, Place
+from gelu_patch.sites.base import AttributeOwner, Candidate, Place, SubmoduleOwner
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,18 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _submodules(place: Place) -> Iterator[Candidate]:
-    """Entries of ``_modules``, which also covers Sequential, ModuleList and ModuleDict."""
+    """Registered submodules."""
     for key, child in place.module._modules.items():
         if child is not None and _is_plain(child):
-            yield Candidate(child, Owner(place.module, key, "module", place.child_names(key)))
+            yield Candidate(child, SubmoduleOwner(place.module, key, place.child_names(key)))
 
 
 def _attributes(place: Place) -> Iterator[Candidate]:
     """Callables kept in attributes, such as ``self.act = F.gelu``, that are named like an activation."""
     for key, value in place.module.__dict__.items():
-        if callable(value) and key != "forward" and _names_an_activation(key, value):
-            yield Candidate(value, Owner(place.module, key, "attribute", place.child_names(key)))
+        elsewhere = key == "forward" or key.startswith("_gelu_patch_")  # the finder of expressions reports these
+        if callable(value) and not elsewhere and _names_an_activation(key, value):
+            yield Candidate(value, AttributeOwner(place.module, key, place.child_names(key)))
 
 
 def _names_an_activation(key: str, value: object) -> bool:

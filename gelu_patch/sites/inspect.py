@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from gelu_patch.sites.base import Site
 from gelu_patch.sites.find import find_sites
 from gelu_patch.sites.table import as_text, collapse, plain_table
-from gelu_patch.sites.trace import InlineCall, trace
+from gelu_patch.sites.trace import UncoveredCall, trace
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Census:
     """What ``inspect_model`` found.
 
     ``sites`` are the GELU sites. ``others`` counts the activations that are no GELU by name. ``unrecognised``
-    are callables named like an activation that match nothing, with the reason. ``inline`` are the GELU calls
-    written inside a forward that a run met (None when no run was asked for); ``executions`` maps site names
-    to how often they ran, or is None.
+    are callables named like an activation that match nothing, with the reason. The rest comes from a run on
+    example inputs: ``executions`` maps site names to how often they ran, ``uncovered`` the GELU calls that no
+    site covers to their number (both are None without a run), ``blocks`` the sites that ran to what could be
+    fused with them, or why nothing can.
     """
 
     model: str
@@ -30,7 +31,8 @@ class Census:
     others: Mapping[str, int]
     unrecognised: Mapping[str, str]
     executions: Mapping[str, int] | None = None
-    inline: Mapping[InlineCall, int] | None = None
+    uncovered: Mapping[UncoveredCall, int] | None = None
+    blocks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def traced(self) -> bool:
@@ -40,7 +42,7 @@ class Census:
     @property
     def n_missed(self) -> int | None:
         """How many GELU calls of the run no site covers, or None without a run."""
-        return None if self.inline is None else len(self.inline)
+        return None if self.uncovered is None else len(self.uncovered)
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -54,35 +56,39 @@ class Census:
         return Group(*self._parts())
 
     def _parts(self) -> Iterator[Any]:
-        table = plain_table("site", "activation", "implementation", "owners", *(["runs"] if self.traced else []))
-        for pattern, sites in collapse(self.sites):
-            row = [pattern, sites[0].activation, sites[0].implementation, _owners(sites)]
-            if self.executions is not None:
-                row.append(_numbers(self.executions[site.name] for site in sites))
-            table.add_row(*row)
-        if self.sites:
-            yield table
-        for call, count in (self.inline or {}).items():
+        columns = ["site", "activation", "implementation", "owners"]
+        columns += ["runs", "Linear and GELU fusable"] if self.executions is not None else []
+        rows = [tuple(self._row(pattern, sites)) for pattern, sites in collapse(self.sites)]
+        if rows:
+            yield plain_table(columns, rows)
+        for pattern, sites in collapse(site for site in self.sites if site.obstacle):
+            yield f"cannot be patched: {pattern}: {sites[0].obstacle}"
+        for call, count in (self.uncovered or {}).items():
             yield (
-                f"found, not patched: inline call at {call.location} "
+                f"not covered: a call at {call.location} "
                 f"({call.activation}, in {call.function}, run by {call.owner}, {count}x)"
             )
         for name, reason in self.unrecognised.items():
             yield f"left alone: {name}: {reason}"
         yield self.summary
 
+    def _row(self, pattern: str, sites: list[Site]) -> Iterator[object]:
+        yield from (pattern, sites[0].activation, sites[0].implementation, _owners(sites))
+        if self.executions is not None:
+            yield _numbers(self.executions[site.name] for site in sites)
+            yield "; ".join(sorted({self.blocks[site.name] for site in sites if site.name in self.blocks}))
+
     @property
     def summary(self) -> str:
         """One line: how many sites, how many calls that no site covers, and what else the model has."""
-        if not self.sites and not self.inline:
+        if not self.sites and not self.uncovered:
             kinds = ", ".join(f"{name} x{count}" for name, count in self.others.items())
             return f"no GELU in {self.model}; its activations are: {kinds or 'none found'}"
-        proof = (
-            f"{_count(self.n_missed, 'inline call')} found in a run"
-            if self.n_missed is not None
-            else "inline calls unknown: no example inputs were given"
-        )
-        return f"{self.model}: {_count(len(self.sites), 'GELU site')}, {proof}"
+        sites = f"{self.model}: {_count(len(self.sites), 'GELU site')}"
+        if self.executions is None or self.n_missed is None:
+            return f"{sites}, read from the code; not proven by a run: no example inputs were given"
+        ran = sum(1 for count in self.executions.values() if count)
+        return f"{sites}, {ran} of them executed in a run; {_count(self.n_missed, 'executed GELU call')} not covered"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the census as plain data for JSON."""
@@ -97,11 +103,12 @@ class Census:
                     "activation": site.activation,
                     "implementation": site.implementation,
                     "executions": None if self.executions is None else self.executions[site.name],
+                    "block": self.blocks.get(site.name),
                     "obstacle": site.obstacle,
                 }
                 for site in self.sites
             ],
-            "inline": [
+            "uncovered": [
                 {
                     "activation": call.activation,
                     "location": call.location,
@@ -109,7 +116,7 @@ class Census:
                     "owner": call.owner,
                     "executions": count,
                 }
-                for call, count in (self.inline or {}).items()
+                for call, count in (self.uncovered or {}).items()
             ],
             "other_activations": dict(self.others),
             "unrecognised": dict(self.unrecognised),
@@ -135,15 +142,12 @@ def inspect_model(model: nn.Module, example_inputs: object = None) -> Census:
 
     ``example_inputs``: a mapping is passed as keyword arguments, a tuple or list as positional ones, a tensor
     as the single argument. Without them no parameter is read, so a model on the meta device is fine; the
-    census then cannot see GELUs that are code in a forward, and says so.
+    census is then what reading the modules and the code of their methods gives, and says so.
     Raises UnsupportedModel when ``model`` is no ``nn.Module`` or does not run on the inputs.
     """
     found = find_sites(model)
     sites = tuple(site for site in found if site.is_gelu)
-    executions = inline = None
-    if example_inputs is not None:
-        run = trace(model, sites, example_inputs)
-        executions, inline = run.executions, run.inline
+    run = None if example_inputs is None else trace(model, sites, example_inputs)
     rest = [site for site in found if not site.is_gelu]
     return Census(
         model=type(model).__name__,
@@ -152,6 +156,7 @@ def inspect_model(model: nn.Module, example_inputs: object = None) -> Census:
         unrecognised={
             site.name: f"{site.implementation}: {site.recognition.reason}" for site in rest if not site.recognition.how
         },
-        executions=executions,
-        inline=inline,
+        executions=run.executions if run else None,
+        uncovered=run.uncovered if run else None,
+        blocks=run.blocks if run else {},
     )

@@ -47,14 +47,17 @@ def _range(numbers: list[int]) -> str:
     return f"[{','.join(map(str, numbers))}]"
 
 
-def plain_table(*columns: str) -> Table:
-    """Return an empty table in the one style of this package."""
+def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    """Return a table in the one style of this package. Cells are shown as they are: code has brackets too."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
     return table
 
 

@@ -2,7 +2,8 @@
 
 A ``TorchFunctionMode`` sees each call of ``gelu``, and of ``erf``, ``tanh`` and ``sigmoid``, from which models
 write GELU by hand. The Python frames above the call say who made it: a site (its module is the ``self`` of a
-frame), a callable attribute (the call expression), or code written inside a forward: an inline call.
+frame), a callable attribute (the call expression), an expression in a method that is a site (its place in the
+source), or code that no site covers: an inline call.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import linecache
 import re
 import sys
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -20,11 +24,15 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from gelu_patch.activations.gelu import QUICK_SCALE
 from gelu_patch.errors import UnsupportedModel
 from gelu_patch.sites.base import Site, places
+from gelu_patch.sites.inline import Expression
+from gelu_patch.sites.inline.methods import Span
 from gelu_patch.sites.modes import modes_restored
+from gelu_patch.sites.neighbours import Neighbours, is_plain_linear
 
 _TORCH = str(Path(torch.__file__).parent)
 _QUICK_IN_SOURCE = re.compile(r"1\.702")
@@ -33,8 +41,8 @@ _ERF_IN_SOURCE = re.compile(r"erf\(.{0,80}?(sqrt|1\.414|0\.7071|2(\.0)?\s*\*\*\s
 
 
 @dataclass(frozen=True)
-class InlineCall:
-    """A GELU that is code in a function, not an object of the model. ``owner`` is the module that runs it."""
+class UncoveredCall:
+    """A GELU that ran and is no site: code in a function. ``owner`` is the module that runs it."""
 
     activation: str
     file: str
@@ -52,10 +60,12 @@ class InlineCall:
 
 @dataclass(frozen=True)
 class Trace:
-    """How often each site ran (by site name), and the inline calls with their counts."""
+    """How often each site ran (by site name), the calls that no site covers with their counts, and for each
+    site that ran what stands around it."""
 
     executions: Mapping[str, int]
-    inline: Mapping[InlineCall, int]
+    uncovered: Mapping[UncoveredCall, int]
+    blocks: Mapping[str, str]
 
 
 def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Trace:
@@ -66,14 +76,8 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
     states are put back. Raises UnsupportedModel when the run fails.
     """
     recorder = _Recorder(model, sites)
-    counts: Counter[str] = Counter()
-    handles = [
-        site.target.register_forward_hook(lambda *_, name=site.name: counts.update([name]))
-        for site in sites
-        if isinstance(site.target, nn.Module)
-    ]
     try:
-        with modes_restored(model), torch.no_grad(), torch.random.fork_rng(), recorder:
+        with modes_restored(model), torch.no_grad(), torch.random.fork_rng(), recorder.hooks(model, sites), recorder:
             _call(model.eval(), example_inputs)
     except Exception as error:
         raise UnsupportedModel(
@@ -81,11 +85,8 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
             why=f"{type(error).__name__}: {error}",
             next_step="pass inputs that the model's forward accepts, as a dict of tensors or a tensor",
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    counts.update(recorder.attribute_calls)
-    return Trace({site.name: counts[site.name] for site in sites}, dict(recorder.inline))
+    executions = {site.name: recorder.calls[site.name] for site in sites}
+    return Trace(executions, dict(recorder.uncovered), recorder.neighbours.blocks())
 
 
 def _call(model: nn.Module, inputs: Any) -> object:
@@ -99,57 +100,117 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self._names = {id(place.module): place.names[0] for place in places(model)}
         self._site_objects = {id(site.target) for site in sites if isinstance(site.target, nn.Module)}
-        self._attributes: dict[tuple[int, str | None], str] = {
-            (id(owner.parent), owner.key): site.name
-            for site in sites
-            for owner in site.owners
-            if not isinstance(site.target, nn.Module)
-        }
+        self._attributes: dict[tuple[int, str | None], str] = {}
+        self._expressions: dict[str, list[tuple[Expression, int, str]]] = {}
+        for site in sites:
+            for owner in site.owners:
+                if isinstance(site.target, Expression):
+                    places_in_file = self._expressions.setdefault(site.target.method.file, [])
+                    places_in_file.append((site.target, id(owner.parent), site.name))
+                elif not isinstance(site.target, nn.Module):
+                    self._attributes[id(owner.parent), owner.key] = site.name
         # The last results of `1.702 * x`; held, so that their ids stay theirs.
         self._scaled: deque[object] = deque(maxlen=8)
-        self.inline: Counter[InlineCall] = Counter()
-        self.attribute_calls: Counter[str] = Counter()
+        self.uncovered: Counter[UncoveredCall] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.neighbours = Neighbours()
+
+    @contextmanager
+    def hooks(self, model: nn.Module, sites: Sequence[Site]) -> Iterator[None]:
+        """Count the sites that are modules, and let the neighbours see what passes through these and Linears."""
+        modules = [(site.name, site.target) for site in sites if isinstance(site.target, nn.Module)]
+        linears = [
+            (place.names[0], place.module)
+            for place in places(model)
+            if isinstance(place.module, nn.Linear) or is_plain_linear(place.module)
+        ]
+        handles: list[RemovableHandle] = []
+        try:
+            for name, module in modules:
+                handles.append(module.register_forward_pre_hook(partial(self._site_entered, name)))
+                handles.append(module.register_forward_hook(partial(self._site_left, name)))
+            for name, module in linears:
+                handles.append(module.register_forward_pre_hook(partial(self._linear_entered, name)))
+                handles.append(module.register_forward_hook(partial(self._linear_left, name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _site_entered(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.calls[name] += 1
+        self.neighbours.entered(name, args[0] if args else None)
+
+    def _site_left(self, name: str, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        self.neighbours.left(name, output)
+
+    def _linear_entered(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.neighbours.consumed(name, args[0] if args else None)
+
+    def _linear_left(self, name: str, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        self.neighbours.produced(name, module, output)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").strip("_")
-        if name in _SUSPECTS:
-            self._see(name, args, kwargs, sys._getframe(1))
+        site = self._see(name, args, kwargs, sys._getframe(1)) if name in _SUSPECTS else None
         result = func(*args, **kwargs)
-        if name in {"mul", "rmul"} and any(_is_quick_scale(argument) for argument in args):
-            self._scaled.append(result)
+        if site is not None:
+            self.calls[site] += 1
+            if name == "gelu":  # of a formula this call is only a part
+                self.neighbours.entered(site, args[0] if args else kwargs.get("input"))
+                self.neighbours.left(site, result)
+        if name in {"mul", "rmul"}:
+            self.neighbours.multiplied(*args)
+            if any(_is_quick_scale(argument) for argument in args):
+                self._scaled.append(result)
         return result
 
-    def _see(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
+    def _see(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> str | None:
+        """Return the site that is no module and makes this call; note a GELU that no site covers."""
         caller: FrameType | None = None
         owner: object = None
-        while frame is not None:
+        reached: list[tuple[int, str]] = []  # the expressions, by module, that the call may belong to
+        while frame is not None and owner is None:
             module = frame.f_locals.get("self")
             if id(module) in self._site_objects:
-                return  # counted by its forward hook
+                return None  # counted by its forward hook
             # A module outside of the model, such as the global `transformers.activations.gelu`, is a detour:
             # the inline call is where the model calls it.
             foreign = isinstance(module, nn.Module) and id(module) not in self._names
             if caller is None and not foreign and not frame.f_code.co_filename.startswith(_TORCH):
                 caller = frame
-            if owner is None and id(module) in self._names:
+            reached += self._expressions_at(frame, innermost=frame is caller)
+            if id(module) in self._names:
                 owner = module
             frame = frame.f_back
         if caller is None:
-            return
+            return None
         attribute = self._attributes.get((id(owner), _attribute_called(caller)))
-        if attribute is not None:
-            self.attribute_calls[attribute] += 1
-            return
+        site = next((name for parent, name in reached if parent == id(owner)), attribute)
+        if site is not None:
+            return site
         scaled = any(args and args[0] is result for result in self._scaled)
         activation = _SUSPECTS[name](caller.f_code, kwargs, scaled)
         if activation is not None:
             code = caller.f_code
             owner_name = self._names.get(id(owner), "") or type(owner).__name__
-            call = InlineCall(activation, code.co_filename, caller.f_lineno, code.co_qualname, owner_name)
-            self.inline[call] += 1
+            call = UncoveredCall(activation, code.co_filename, caller.f_lineno, code.co_qualname, owner_name)
+            self.uncovered[call] += 1
+        return None
+
+    def _expressions_at(self, frame: FrameType, innermost: bool) -> list[tuple[int, str]]:
+        here = self._expressions.get(frame.f_code.co_filename)
+        if here is None:
+            return []
+        place = _place(frame)
+        return [
+            (parent, name)
+            for expression, parent, name in here
+            if expression.call == place or (innermost and expression.found.inside and place in expression.call)
+        ]
 
 
 def _is_quick_scale(argument: object) -> bool:
@@ -162,13 +223,21 @@ def _source(code: CodeType) -> str:
     return "".join(lines[code.co_firstlineno - 1 : last])
 
 
+def _place(frame: FrameType) -> Span | None:
+    """Where in the source the frame is right now."""
+    line, end_line, start, end = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    if line is None or end_line is None or start is None or end is None:
+        return None
+    return Span(line, start, end_line, end)
+
+
 def _attribute_called(frame: FrameType) -> str | None:
     """Return ``act`` when the running call reads ``something.act(...)``."""
-    positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    line, _, start, _ = positions
-    if line is None or start is None:
+    place = _place(frame)
+    if place is None:
         return None
-    text = linecache.getline(frame.f_code.co_filename, line).encode()[start:].decode(errors="replace")
+    line = linecache.getline(frame.f_code.co_filename, place.line).encode()
+    text = line[place.column :].decode(errors="replace")
     match = re.match(r"[\w.\[\]\"']*?\.(\w+)\(", text)
     return match.group(1) if match else None
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.patching import apply_plan, load_sidecar
+from gelu_patch.patching import apply_sidecar, load_sidecar, stock_config, variant_of
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.tasks.base import LoadedModel, tasks
 from gelu_patch.tasks.data import TextExamples
@@ -131,7 +131,9 @@ def _build(
     """Return the model, patched as it was saved, and the names of the weights that the checkpoint did not hold."""
     from transformers import AutoModelForSequenceClassification
 
-    sidecar = load_sidecar(checkpoint)
+    sidecar = load_sidecar(checkpoint, revision=access["revision"])
+    if sidecar is not None:
+        config = stock_config(config, sidecar)
     with explained(checkpoint), quiet_transformers(), torch.random.fork_rng(devices=[]):
         # Right before the head is drawn, so that nothing in between can make two arms differ.
         torch.manual_seed(seed)
@@ -141,11 +143,11 @@ def _build(
             dtype=torch.float32,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             output_loading_info=True,
-            variant=sidecar.variant if sidecar else None,
+            variant=variant_of(sidecar.hidden) if sidecar else None,
             **access,
         )
     if sidecar is not None:
-        apply_plan(model, sidecar.plan)
+        apply_sidecar(model, sidecar)
     mismatched = (entry[0] if isinstance(entry, tuple) else entry for entry in loading["mismatched_keys"])
     return model, sorted({*loading["missing_keys"], *mismatched})
 

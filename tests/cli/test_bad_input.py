@@ -210,5 +210,5 @@ def test_a_model_of_another_kind(cli, train, tmp_path):
     assert not (tmp_path / "run").exists()
     done = cli("inspect", tmp_path / "vit")
     assert done.code == 0
-    assert "1 GELU site, inline calls unknown" in done.out
+    assert "1 GELU site, read from the code; not proven by a run" in done.out
     assert "the model was not run" in done.err

@@ -47,7 +47,7 @@ FAULTS = {
         "tests/contracts/test_kernels.py::test_saved_tensors_are_as_declared",
     ),
     "a dropped owner of a shared activation": (
-        "import gelu_patch.sites.find as m; real = m._site;m._site = lambda group, found: real(group[:1], found)",
+        "import gelu_patch.sites.find as m; real = m._site;m._site = lambda group: real(group[:1])",
         "tests/sites/test_find.py::test_sites_and_owners",
     ),
     "named_modules without duplicates": (
@@ -80,9 +80,29 @@ FAULTS = {
         "import gelu_patch.activations.fingerprint as m, numpy as np;m._grid = lambda: np.linspace(-4.0, 4.0, 101)",
         "tests/activations/test_recognise.py::test_what_is_no_registered_activation_is_left_alone_with_a_reason",
     ),
-    "inline calls not seen": (
+    "GELU calls not seen in a run": (
         "import gelu_patch.sites.trace as m; m._SUSPECTS.clear()",
-        "tests/sites/test_trace.py::test_executions_and_inline_calls",
+        "tests/sites/test_trace.py::test_every_execution_is_that_of_a_site",
+    ),
+    "only the first expression of a class": (
+        "import gelu_patch.sites.inline.owner as m; real = m.expressions_of; m.expressions_of = lambda k: real(k)[:1]",
+        "tests/sites/test_trace.py::test_every_execution_is_that_of_a_site",
+    ),
+    "a rewritten method without its decorators": (
+        "import gelu_patch.sites.inline.methods as m; m._through_decorators = lambda outer, old, new: new",
+        "tests/patching/test_transaction.py::test_patch_and_revert",
+    ),
+    "a copy that is silently unpatched": (
+        "import gelu_patch.sites.inline.rewriting as m; m._rebuild = lambda stock, keys: stock.__new__(stock)",
+        "tests/sites/inline/test_rewriting.py::test_a_copy_stays_patched_and_can_be_unpatched",
+    ),
+    "a rewritten method that forgets a flavour": (
+        "import gelu_patch.sites.inline.expressions as m; m._callee = lambda node, constants: m.ast.unparse(node.func)",
+        "tests/sites/inline/test_rewriting.py::test_one_of_two_expressions",
+    ),
+    "a proof that looks at nothing": (
+        "import gelu_patch.patching.transaction as m; m.prove = lambda *a: None",
+        "tests/patching/test_proof.py",
     ),
     "changed mathematics saved as a plain checkpoint": (
         "import gelu_patch.patching.persist as m; m.VARIANT = None",

@@ -1,14 +1,12 @@
-"""A saved checkpoint never lies about its mathematics."""
-
-import json
+"""``save_patched``, and what a checkpoint says when it changes hands."""
 
 import pytest
 import torch
 from torch import nn
 
-from gelu_patch.errors import DataError, ModelNotFound, PatchConflict, UnsupportedModel
+from gelu_patch.errors import ModelNotFound, UnsupportedModel
 from gelu_patch.patching import current_plan, load_patched, patch_model, save_patched, unpatch_model
-from gelu_patch.patching.persist import SIDECAR
+from gelu_patch.patching.sidecar import SIDECAR
 from tests.zoo import Mlp, logits, tiny_bert
 
 
@@ -31,7 +29,7 @@ def test_changed_mathematics_fails_loudly_in_plain_transformers_and_loads_here(t
     stock = logits(model)
     patch_model(model, "relu", where="layer.[01].*")
     save_patched(model, tmp_path)
-    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+    with pytest.raises(OSError, match=r"load_this_with\.gelu_patch\.load_patched"):
         BertForMaskedLM.from_pretrained(tmp_path)
     loaded, patch = load_patched(tmp_path, AutoModelForMaskedLM)
     assert torch.equal(logits(loaded.eval()), logits(model))
@@ -64,27 +62,6 @@ def test_the_current_plan_reads_through_stacked_patches():
         ("gelu", "relu"),
     ]
     assert {change.implementation for change in plan.changes} == {"GELUActivation"}
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 9}', '{"version": 1, "plan": {"version": 1}}'])
-def test_a_damaged_or_newer_sidecar_is_refused(tmp_path, text):
-    model = tiny_bert()
-    patch_model(model, "gelu_fused")
-    save_patched(model, tmp_path)
-    (tmp_path / SIDECAR).write_text(text)
-    with pytest.raises(DataError, match="cannot use"):
-        load_patched(tmp_path)
-
-
-def test_a_foreign_sidecar_is_refused(tmp_path):
-    model = tiny_bert()
-    patch_model(model, "gelu_fused")
-    save_patched(model, tmp_path)
-    content = json.loads((tmp_path / SIDECAR).read_text())
-    content["plan"]["changes"][0]["site"] = "somewhere.else"
-    (tmp_path / SIDECAR).write_text(json.dumps(content))
-    with pytest.raises(PatchConflict, match="does not fit"):
-        load_patched(tmp_path)
 
 
 def test_a_model_without_save_pretrained_says_what_to_do(tmp_path):

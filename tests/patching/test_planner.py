@@ -1,12 +1,14 @@
 """Targets, selectors and reasons."""
 
+import functools
 import re
 
 import pytest
+import torch
 from torch import nn
 
 from gelu_patch.errors import DataError, DataNotFound, NothingToPatch, UnknownName, UsageError
-from gelu_patch.patching import Plan, plan_patch
+from gelu_patch.patching import Plan, patch_model, plan_patch
 from tests.zoo import Mlp, Stack, shared_instance, shared_parent, tiny_bert, tiny_gpt2
 
 BERT_HEAD = "cls.predictions.transform.transform_act_fn"
@@ -103,9 +105,23 @@ def test_what_is_no_selector_is_a_usage_error():
 
 def test_an_obstacle_is_a_reason():
     act = nn.GELU()
-    act.forward = act.forward
+    act.forward = functools.partial(act.forward)
     (left,) = plan_patch(Mlp(act), "relu").rejected
     assert "accelerate" in left.reason
+
+
+@pytest.mark.parametrize("activation", ["gelu", nn.GELU()])
+def test_the_fast_path_of_torch_is_an_obstacle(activation):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, activation=activation, batch_first=True).eval()
+    (left,) = plan_patch(layer, "relu").rejected
+    assert "activation_relu_or_gelu = 0" in left.reason
+    layer.activation_relu_or_gelu = 0
+    patch_model(layer, "relu")
+    x = torch.randn(2, 3, 8)
+    stock = nn.TransformerEncoderLayer(8, 2, 16, activation="relu", batch_first=True).eval()
+    stock.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(layer(x), stock(x), atol=1e-6)
 
 
 def test_a_plan_is_data(tmp_path):

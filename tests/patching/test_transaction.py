@@ -12,8 +12,10 @@ from torch import nn
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import apply_plan, patch_model, plan_patch, unpatch_model
-from gelu_patch.sites import Owner, find_sites
-from tests.zoo import ZOO, Mlp, Stack, example_input, logits, shared_instance, tiny_bert, tiny_gpt2, tiny_llama
+from gelu_patch.sites import find_sites
+from gelu_patch.sites.base import SubmoduleOwner
+from gelu_patch.sites.inline import InlineOwner
+from tests.zoo import ZOO, Inline, Mlp, Stack, example_input, logits, shared_instance, tiny_bert, tiny_gpt2, tiny_llama
 
 
 def owners_of(model):
@@ -110,21 +112,23 @@ def test_a_site_that_somebody_else_changed_is_not_touched():
 
 @pytest.mark.parametrize("failing", [0, 1, 2, 3])
 def test_a_failure_in_the_middle_leaves_the_model_as_it_was(monkeypatch, failing):
-    model = tiny_bert()
-    held, before = owners_of(model), logits(model)
-    put, calls = Owner.put, []
+    model = Stack(Mlp(nn.GELU()), Inline(), Mlp(nn.GELU()), Inline())
+    held, before = owners_of(model), model(example_input())
+    calls = []
 
-    def flaky(self, thing):
+    def flaky(put, owner, thing):
         calls.append(thing)
         if len(calls) == failing + 1:
             raise KeyboardInterrupt
-        put(self, thing)
+        put(owner, thing)
 
-    monkeypatch.setattr(Owner, "put", flaky)
+    for kind in (SubmoduleOwner, InlineOwner):
+        put = kind.put
+        monkeypatch.setattr(kind, "put", lambda owner, thing, put=put: flaky(put, owner, thing))
     with pytest.raises(KeyboardInterrupt):
         patch_model(model, "relu")
     assert all(owner.current is thing for owner, thing in held)
-    assert torch.equal(logits(model), before)
+    assert torch.equal(model(example_input()), before)
 
 
 def test_training_mode_is_kept_in_both_directions():

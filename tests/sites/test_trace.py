@@ -13,12 +13,12 @@ from tests.zoo import WIDTH, ZOO, Mlp, Stack, example_input, tiny_bert, tokens
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_executions_and_inline_calls(name):
+def test_every_execution_is_that_of_a_site(name):
     awkward = ZOO[name]
     census = inspect_model(awkward.build(), example_input())
-    covered = sum(census.executions.values())
-    assert covered + sum(census.inline.values()) == awkward.executions
-    assert census.n_missed == awkward.inline
+    assert sum(census.executions.values()) == awkward.executions
+    assert census.n_missed == 0
+    assert not any(site.obstacle for site in census.sites)
 
 
 def formula(function):
@@ -53,13 +53,13 @@ def tanh_by_hand(module, x):
         (erf_by_hand, "gelu"),
     ],
 )
-def test_code_in_a_forward_is_found_with_its_place(function, activation):
+def test_a_call_that_no_site_covers_is_found_with_its_place(function, activation):
     census = inspect_model(formula(function), example_input())
-    ((call, count),) = census.inline.items()
+    ((call, count),) = census.uncovered.items()
     assert (call.activation, count) == (activation, 1)
     assert call.file == __file__
     assert call.line == function.__code__.co_firstlineno + (function.__name__ != "<lambda>")
-    assert f"found, not patched: inline call at {call.location}" in str(census)
+    assert f"not covered: a call at {call.location}" in str(census)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_code_in_a_forward_is_found_with_its_place(function, activation):
     [lambda module, x: torch.tanh(x), lambda module, x: torch.sigmoid(x), lambda module, x: torch.erf(x)],
 )
 def test_other_uses_of_the_same_ops_are_no_gelu(function):
-    assert inspect_model(formula(function), example_input()).inline == {}
+    assert inspect_model(formula(function), example_input()).uncovered == {}
 
 
 def test_the_global_gelu_of_a_language_model_head_is_placed_where_the_model_calls_it():
@@ -76,9 +76,11 @@ def test_the_global_gelu_of_a_language_model_head_is_placed_where_the_model_call
     model = RobertaForMaskedLM(
         RobertaConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, vocab_size=99)
     )
-    (call,) = inspect_model(model, tokens()).inline
-    assert call.location.startswith("transformers/models/roberta/modeling_roberta.py:")
-    assert call.owner == "lm_head"
+    census = inspect_model(model, tokens())
+    head = census.sites[-1]
+    assert head.name == "lm_head.forward.gelu"
+    assert head.implementation.startswith("gelu at modeling_roberta.py:")
+    assert (census.executions[head.name], census.uncovered) == (1, {})
 
 
 def test_the_model_is_left_as_it_was():
@@ -111,8 +113,8 @@ def test_inputs_that_do_not_fit_are_an_error_and_leave_no_hooks(inputs):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_without_inputs_nothing_is_claimed_about_inline_calls():
+def test_without_inputs_nothing_is_claimed_about_executions():
     census = inspect_model(ZOO["inline beside a site"].build())
     assert census.executions is None
     assert census.n_missed is None
-    assert "inline calls unknown" in str(census)
+    assert "not proven by a run" in str(census)

@@ -1,0 +1,87 @@
+"""What is patched on a model right now, and what it computes at every site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from gelu_patch.activations.recognise import describe
+from gelu_patch.kernels import KernelActivation
+from gelu_patch.patching.plan import Change, Plan
+from gelu_patch.patching.selectors import SAME_MATHEMATICS
+from gelu_patch.sites import Site, find_sites
+from gelu_patch.sites.base import places
+from gelu_patch.sites.inline.reading import expressions_of, stock_class
+
+
+def patched_sites(model: nn.Module) -> list[Site]:
+    """Return the sites of ``model`` that hold an activation of this package."""
+    return [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
+
+
+def holds_patch(module: nn.Module) -> bool:
+    """Whether there is an activation of this package anywhere in ``module``; quicker than to find all sites."""
+    return any(
+        isinstance(thing, KernelActivation)
+        for part in module.modules()
+        for thing in (*part._modules.values(), *vars(part).values())
+    )
+
+
+def swapped(sites: list[Site]) -> bool:
+    """Whether any of these patched sites computes another function than the model came with."""
+    return any(site.activation != getattr(site.target, "gelu_patch_origin", None) for site in sites)
+
+
+def current_plan(model: nn.Module) -> Plan:
+    """Return what is patched on ``model`` right now, as a plan from its stock state."""
+    changes = tuple(_changes(model))
+    names = {change.after if change.changes_mathematics else SAME_MATHEMATICS for change in changes}
+    return Plan(model=class_name(model), target=", ".join(sorted(names)) or "stock", changes=changes)
+
+
+def current_activations(model: nn.Module) -> dict[str, str]:
+    """Return the activation at every dotted path of every recognised site: the mathematics of the model.
+
+    Look-ups in a method, such as ``ACT2FN[self.config.hidden_act](x)``, are in it also when they give no GELU.
+    """
+    sites = [site for site in find_sites(model) if site.activation]
+    found = {name: str(site.activation) for site in sites for name in site.names}
+    # What an activation module computes inside is its own affair.
+    inside = {id(part) for site in sites if isinstance(site.target, nn.Module) for part in site.target.modules()}
+    for place in places(model):
+        for expression in () if id(place.module) in inside else expressions_of(stock_class(type(place.module))):
+            activation = expression.activation_of(place.module).activation
+            if activation is not None:
+                for name in place.child_names(expression.key):
+                    found.setdefault(name, activation)
+    return found
+
+
+def class_name(model: nn.Module) -> str:
+    """Return the name of the class that the model was built with, whatever stands in for it now."""
+    name: str = stock_class(type(model)).__name__
+    return name
+
+
+def _changes(model: nn.Module) -> Iterator[Change]:
+    for site in patched_sites(model):
+        module = site.target
+        assert isinstance(module, KernelActivation)
+        yield Change(
+            site=site.name,
+            owners=site.names,
+            form=site.form,
+            implementation=describe(_stock(module)),
+            before=module.gelu_patch_origin,
+            after=module.activation,
+            kernel=module.kernel,
+        )
+
+
+def _stock(thing: object) -> object:
+    """What stood at the site before its first patch."""
+    while isinstance(thing, KernelActivation):
+        thing = thing.original
+    return thing
