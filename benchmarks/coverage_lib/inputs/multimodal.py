@@ -137,6 +137,8 @@ def _with_placeholders(model: torch.nn.Module, config: Any, group: list[Tower]) 
     if isinstance(last, int) and last not in ids:
         ids[-1] = last
     arguments["input_ids"] = torch.tensor([ids])
+    if "use_cache" in accepted:
+        arguments["use_cache"] = False
     if "mm_token_type_ids" in accepted:
         arguments["mm_token_type_ids"] = torch.tensor([kinds])
     if "decoder_input_ids" in accepted:

@@ -55,6 +55,12 @@ def per_step(*names: str, default: int) -> Any:
     return lambda context: [context.normal(context.batch, context.length, context.number(*names, default=default))]
 
 
+def actions(context: Context) -> Alternatives:
+    """One action for each step, or for each step of a chunk."""
+    steps = context.number("chunk_size", default=context.length)
+    return [context.normal(context.batch, steps, context.number("max_action_dim", "act_dim", default=4))]
+
+
 MAKERS = {
     "past_values": past_values,
     "past_observed_mask": observed,
@@ -65,7 +71,7 @@ MAKERS = {
     "freq": lambda context: [torch.zeros(context.batch, 1, dtype=torch.long)],
     "inputs": inputs,
     "states": per_step("state_dim", default=17),
-    "actions": per_step("max_action_dim", "act_dim", default=4),
+    "actions": actions,
     "rewards": per_step(default=1),
     "returns_to_go": per_step(default=1),
     "state": lambda context: [context.normal(context.batch, context.number("max_state_dim", default=32))],
