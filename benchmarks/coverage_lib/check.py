@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 import gelu_patch as gp
+from gelu_patch.activations import activations
 
 from .catalogue import ModelClass
 from .count import GeluCounter
@@ -57,12 +59,13 @@ def check_sample(sample: Sample) -> Row:
     if not counter.total:
         return row | {"status": "no GELU"}
     executions = census.executions or {}
-    inline = census.inline or {}
+    uncovered = census.uncovered or {}
     row |= {
         "status": "executed",
-        "seen": {"sites": sum(executions.values()), "inline": sum(inline.values())},
+        "forms": dict(Counter(site.form for site in census.sites if executions[site.name])),
+        "seen": {"sites": sum(executions.values()), "uncovered": sum(uncovered.values())},
         "never_run": sum(count == 0 for count in executions.values()),
-        "inline": sorted(f"{call.location} {call.activation}" for call in inline),
+        "uncovered": sorted(f"{call.location} {call.activation}" for call in uncovered),
     }
     if not bit_equal(stock, outputs(everything)):
         return row | {"status": "not deterministic", "reason": "two runs of the stock model differ"}
@@ -94,21 +97,33 @@ def _relu(model: torch.nn.Module, everything: Everything, stock: Tensors, twin: 
     with _patched(model, "relu", result):
         made, counter = counted(everything)
         result["survivors"] = counter.total
-        result["kinds"] = dict(counter.counts)
+        result["unlisted"] = _unlisted(everything, result) if counter.total else []
         result["changed"] = not bit_equal(made, stock)
         result["bystander"] = bit_equal(outputs(twin), bystander)
     result["reverted"] = bit_equal(outputs(everything), stock)
     result["bystander_after"] = bit_equal(outputs(twin), bystander)
-    result["unlisted"] = 0 if result["rejected"] else result["survivors"]
     replaced = result["replaced"] > 0
     result["passed"] = (
-        result["unlisted"] == 0
+        not result["unlisted"]
         and (result["changed"] or not replaced)
         and result["bystander"]
         and result["reverted"]
         and result["bystander_after"]
     )
     return result
+
+
+def _unlisted(everything: Everything, result: Row) -> list[str]:
+    """Name what still runs a GELU in the patched model and is not among the rejected sites."""
+    census = gp.inspect_model(everything, {})
+    left = [
+        site.name.removeprefix("model.")
+        for site in census.sites
+        if census.executions[site.name] and activations.get(site.activation).is_gelu
+    ]
+    found = [name for name in left if name not in result["rejected"]]
+    found += [f"{call.location} {call.activation}" for call in census.uncovered]
+    return found if found or left else ["seen by the operators only"]
 
 
 def _exact(model: torch.nn.Module, everything: Everything, stock: Tensors, twin: Everything, bystander: Tensors) -> Row:
@@ -126,7 +141,7 @@ def _exact(model: torch.nn.Module, everything: Everything, stock: Tensors, twin:
 def _patched(model: torch.nn.Module, target: str, result: Row) -> Iterator[None]:
     patch = gp.patch_model(model, target, allow_empty=True)
     result["replaced"] = len(patch)
-    result["rejected"] = [f"{rejection.site}: {rejection.reason}" for rejection in patch.rejected]
+    result["rejected"] = {rejection.site: rejection.reason for rejection in patch.rejected}
     try:
         yield
     finally:

@@ -49,7 +49,7 @@ def totals(rows: list[Row]) -> Json:
         "executions": sum(sum(row["before"].values()) for row in done),
         "survivors": sum(row["relu"]["survivors"] for row in done),
         "classes_with_survivors": sum(row["relu"]["survivors"] > 0 for row in done),
-        "classes_with_unlisted_survivors": sum(row["relu"]["unlisted"] > 0 for row in done),
+        "classes_with_unlisted_survivors": sum(bool(row["relu"]["unlisted"]) for row in done),
         "relu_without_effect": sum(row["relu"]["replaced"] > 0 and not row["relu"]["changed"] for row in done),
         "exact_largest": max((row["exact"]["difference"] for row in done), default=0.0),
         "exact_outside": sum(row["exact"]["difference"] > TOLERANCE for row in done),
@@ -67,7 +67,7 @@ def totals(rows: list[Row]) -> Json:
 
 
 def _seen(row: Row) -> int:
-    return row["seen"]["sites"] + row["seen"]["inline"]
+    return row["seen"]["sites"] + row["seen"]["uncovered"]
 
 
 def folders(rows: list[Row]) -> dict[str, Json]:
@@ -120,7 +120,7 @@ def broken(rows: Iterable[Row]) -> dict[str, list[str]]:
 def _problems(row: Row) -> list[str]:
     relu, exact = row["relu"], row["exact"]
     found = {
-        "a GELU runs after the swap to ReLU and is not listed as rejected": relu["unlisted"] > 0,
+        "a GELU runs after the swap to ReLU and is not listed as rejected": bool(relu["unlisted"]),
         "the swap to ReLU changed no output": relu["replaced"] > 0 and not relu["changed"],
         "the outputs of an exact swap are further away than the tolerance": exact["difference"] > TOLERANCE,
         "reverting did not bring the outputs back bit by bit": not (relu["reverted"] and exact["reverted"]),
