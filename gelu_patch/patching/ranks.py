@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 
 from gelu_patch.errors import PatchConflict
-from gelu_patch.patching.persist import current_plan
+from gelu_patch.patching.current import current_plan
 
 T = TypeVar("T")
 NOT_PATCHED = "not patched"
