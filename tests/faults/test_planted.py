@@ -14,6 +14,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+
+def _mutant(function: str) -> str:
+    """Code that puts ``function`` in the place of GELU's."""
+    return (
+        "import gelu_patch.kernels.eager as m, dataclasses as d;"
+        f"m._OPS['gelu'] = d.replace(m._OPS['gelu'], function={function})"
+    )
+
+
 # name: (code that plants the fault, the test that must fail)
 FAULTS = {
     "wrong constant in the tanh formula": (
@@ -39,6 +48,21 @@ FAULTS = {
         "import gelu_patch.kernels.eager as m, dataclasses as d;"
         "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=lambda x: m.gelu(m.gelu(x)))",
         "tests/patching/test_transaction.py::test_patch_and_revert",
+    ),
+    "ReLU under PEFT": (_mutant("m.F.relu"), "tests/traps/test_peft.py"),
+    "no activation between quantised Linears": (_mutant("lambda x: 1.0 * x"), "tests/traps/test_quantisation.py"),
+    "GELU applied twice in an exported graph": (_mutant("lambda x: m.gelu(m.gelu(x))"), "tests/traps/test_onnx.py"),
+    "quick GELU where erf is meant, with forward-mode derivatives": (
+        _mutant("lambda x: x * (1.702 * x).sigmoid()"),
+        "tests/traps/test_autodiff.py",
+    ),
+    "ranks that are said to agree": (
+        "import gelu_patch.patching.ranks as m; m._gather = lambda mine: [mine]",
+        "tests/traps/test_distributed.py::test_ranks_that_are_patched_differently_are_detected",
+    ),
+    "a step in flight that is not seen": (
+        "import gelu_patch.patching.inflight as m; m._FRAME = m._NODE = None",
+        "tests/patching/test_inflight.py",
     ),
     "a kernel that keeps more than it declares": (
         "import gelu_patch.kernels.eager as m, dataclasses as d;"
@@ -73,7 +97,7 @@ FAULTS = {
         "tests/patching/test_transaction.py::test_a_failure_in_the_middle_leaves_the_model_as_it_was",
     ),
     "hooks left behind": (
-        "import gelu_patch.patching.transaction as m; m._HOOKS = ()",
+        "import gelu_patch.patching.handover as m; m._HOOKS = ()",
         "tests/patching/test_transaction.py::test_hooks_stay_on_the_site",
     ),
     "a clipped GELU taken for GELU": (

@@ -13,6 +13,7 @@ from gelu_patch.patching import patch_model, plan_patch, unpatch_model
 from tests.traps.helpers import (
     PRETRAINED,
     TARGETS,
+    InlineRelu,
     assert_same,
     every_pretrained,
     every_target,
@@ -21,7 +22,7 @@ from tests.traps.helpers import (
     gradients,
     trap,
 )
-from tests.zoo import Mlp, Stack, example_input
+from tests.zoo import Inline, Mlp, Stack, example_input
 
 hooks = pytest.importorskip("accelerate.hooks")
 from accelerate import Accelerator, cpu_offload, dispatch_model  # noqa: E402
@@ -202,6 +203,25 @@ def test_a_copy_of_a_prepared_model(case, target, accelerator):
 
     early = accelerator.prepare_model(case.patched(target), evaluation_mode=True)
     assert_same(frozen_output(copy.deepcopy(early), case.inputs()), frozen_output(early, case.inputs()))
+
+
+@trap(8, 14)
+def test_a_prepared_model_whose_own_forward_holds_the_gelu(accelerator):
+    """Patched first, the wrapped forward is the patched one; wrapped first, it is out of reach and refused."""
+    reference = accelerator.prepare_model(InlineRelu(), evaluation_mode=True)
+    early, late = Inline(), Inline()
+    patch = patch_model(early, "relu")
+    for model in (early, late):
+        model.load_state_dict(reference.state_dict())
+        accelerator.prepare_model(model, evaluation_mode=True)
+    stock = late(example_input())
+    with pytest.raises(NothingToPatch, match="patch before that is done"):
+        patch_model(late, "relu")
+    assert torch.equal(late(example_input()), stock)
+    for model in (early, copy.deepcopy(early)):
+        assert_same(model(example_input()), reference(example_input()))
+    patch.revert()
+    assert torch.equal(early(example_input()), stock)
 
 
 @every_pretrained

@@ -75,6 +75,20 @@ def test_compile_then_patch_then_revert_of_a_whole_model():
 
 
 @every_toy
+@every_target
+def test_a_module_compiled_in_place_follows_patch_and_revert(case, target):
+    model = case.stock()
+    stock = frozen_output(model, case.inputs())
+    for layer in model.layers:
+        layer.compile(backend="aot_eager", fullgraph=True)
+    assert_same(frozen_output(model, case.inputs()), stock)
+    patch = patch_model(model, target)
+    assert_same(frozen_output(model, case.inputs()), frozen_output(case.stock(TARGETS[target]), case.inputs()))
+    patch.revert()
+    assert_same(frozen_output(model, case.inputs()), stock)
+
+
+@every_toy
 def test_the_compiled_wrapper_itself_may_be_patched(case):
     """The sites are found inside of it, under its names."""
     quick = compiled(case.stock())

@@ -69,13 +69,14 @@ def test_a_copy_computes_with_its_own_weights(case, make):
 
 @trap(11, 12)
 def test_a_pickled_model_loads_in_a_process_that_has_not_patched_anything(tmp_path):
-    model = ZOO["submodule"].build()
+    model = ZOO["inline beside a site"].build()
     patch_model(model, "relu")
     torch.save((model, model(example_input())), tmp_path / "model.pt")
     code = (
         "import sys, torch; model, expected = torch.load(sys.argv[1], weights_only=False);"
         "from tests.zoo import example_input; assert torch.equal(model(example_input()), expected);"
-        "from gelu_patch import unpatch_model; assert unpatch_model(model) == 1; print(type(model.act).__name__)"
+        "from gelu_patch import unpatch_model; assert unpatch_model(model) == 2;"
+        "print(type(model.layers[0].act).__name__)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "model.pt"], capture_output=True, text=True, check=True, timeout=120

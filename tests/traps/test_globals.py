@@ -93,6 +93,7 @@ def test_a_saved_config_holds_no_name_that_transformers_does_not_know(case, targ
 REMOTE_CODE = """
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 SHIFT = 0.0
@@ -105,7 +106,7 @@ class RemoteMlp(nn.Module):
         self.down = nn.Linear(16, 8)
 
     def forward(self, x):
-        return self.down(self.act_fn(self.up(x))) + SHIFT
+        return F.gelu(self.down(self.act_fn(self.up(x)))) + SHIFT
 """
 
 
@@ -126,7 +127,8 @@ def test_remote_code_one_instance_is_patched_and_its_module_is_still_read(remote
     other.load_state_dict(model.state_dict())
     x, names = rows()["x"], dict(vars(remote))
     stock = frozen_output(other, {"x": x})
-    with patch_model(model, "relu"):
+    with patch_model(model, "relu") as patch:
+        assert [change.form for change in patch.replaced] == ["module", "inline"]
         patched = frozen_output(model, {"x": x})
         assert not torch.allclose(patched, stock)
         assert torch.equal(frozen_output(other, {"x": x}), stock)
