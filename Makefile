@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
+# What finding, patching and saving rest on; the rest is the same code whatever the version of transformers.
+CORE_TESTS := $(addprefix tests/,activations kernels sites patching traps coverage contracts/test_kernels.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-transformers4 check format bench clean
 
 help:  ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,6 +34,18 @@ demo: $(VENV)/demo.installed  ## Environment, then the whole journey on a real c
 test: check  ## Environment, then style, types, import layers and all tests (one thread a worker: two workers)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# A second environment, because two versions of transformers cannot share one.
+OLD := .venv-transformers4
+$(OLD)/installed: pyproject.toml constraints.txt constraints-transformers4.txt | $(BIN)/python
+	$(PYTHON) -m venv $(OLD)
+	grep -vE '^(huggingface_hub|tokenizers|transformers)==' constraints.txt \
+	  | cat - constraints-transformers4.txt > $(OLD)/constraints.txt
+	$(OLD)/bin/python -m pip install --quiet --constraint $(OLD)/constraints.txt --editable ".[test]"
+	@touch $@
+
+test-transformers4: $(OLD)/installed  ## The same core and coverage tests with the oldest supported Transformers
+	OMP_NUM_THREADS=1 $(OLD)/bin/python -m pytest -n 2 --dist loadgroup $(CORE_TESTS)
+
 check: $(VENV)/dev.installed  ## Style, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +60,4 @@ bench: $(VENV)/demo.installed  ## Measure the costs of import, inspection and pa
 	$(BIN)/python benchmarks/overhead.py
 
 clean:  ## Remove the environment and caches; runs/ stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,6 +14,8 @@ from torch import nn
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import hooks
+from gelu_patch.patching.handover import check_unhooked, hand_back, hand_over
+from gelu_patch.patching.inflight import refuse_inside_a_step
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.planner import plan_patch
 from gelu_patch.patching.proof import prove
@@ -24,18 +26,13 @@ from gelu_patch.sites.table import as_text
 # Patching two models from two threads may meet on a shared activation object.
 _LOCK = threading.RLock()
 
-# Shared with the original, so that hooks on a site stay on it in both directions and handles keep working.
-_HOOKS = (
-    "_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks", "_is_full_backward_hook",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class _Replacement:
     owner: Owner
     old: object
     new: KernelActivation
+    changes_mathematics: bool
 
 
 class Patch:
@@ -65,10 +62,13 @@ class Patch:
         """Put the identical objects back. Doing it twice is fine.
 
         Raises PatchConflict, with nothing undone, when a later patch lies on top of this one or somebody else
-        changed a site meanwhile.
+        changed a site meanwhile, or when a checkpointed forward waits for its backward.
         """
         with _LOCK:
             standing = [r for r in self._replacements if _stands(r)]
+            check_unhooked(replacement.owner for replacement in standing)
+            if any(replacement.changes_mathematics for replacement in standing):
+                refuse_inside_a_step(self.model)
             for replacement in standing:
                 _restore(replacement.owner, replacement.new, replacement.old)
             hooks.follow(self.model)
@@ -124,13 +124,16 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
     """Apply a plan, made now or loaded, to ``model``.
 
     Raises PatchConflict, with nothing changed, when a site of the plan is not in the model or has another
-    activation than the plan says.
+    activation than the plan says, or when the mathematics would change while a checkpointed forward waits for its
+    backward.
     """
     with _LOCK:
         sites = {site.name: site for site in find_sites(check_model(model))}
         replacements = tuple(
             replacement for change in plan.changes for replacement in _build(change, sites.get(change.site))
         )
+        if plan.changes_mathematics:
+            refuse_inside_a_step(model)
         _commit(replacements)
         hooks.follow(model)
         return Patch(model, plan, replacements)
@@ -139,10 +142,14 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
 def unpatch_model(model: nn.Module) -> int:
     """Undo every patch on ``model``, also on a deep copy of a patched model; return how many sites it was.
 
-    What the model was built with comes back: the identical objects, or in a copy their copies.
+    What the model was built with comes back: the identical objects, or in a copy their copies. Raises PatchConflict,
+    with nothing undone, when somebody put a hook on a replacement or a checkpointed forward waits for its backward.
     """
     with _LOCK:
         patched = [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
+        check_unhooked(owner for site in patched for owner in site.owners)
+        if any(_changed_mathematics(site.target) for site in patched):
+            refuse_inside_a_step(model)
         for site in patched:
             for owner in site.owners:
                 _restore(owner, site.target, stock_object(site.target))
@@ -166,11 +173,9 @@ def _build(change: Change, site: Site | None) -> Iterator[_Replacement]:
         original=old,
         origin=getattr(old, "gelu_patch_origin", change.before),
     )
-    if isinstance(old, nn.Module):
-        new.training = old.training
-        new.__dict__.update({name: old.__dict__[name] for name in _HOOKS})
+    hand_over(old, new)
     for owner in site.owners:
-        yield _Replacement(owner, old, new)
+        yield _Replacement(owner, old, new, change.changes_mathematics)
 
 
 def _commit(replacements: tuple[_Replacement, ...]) -> None:
@@ -186,10 +191,12 @@ def _commit(replacements: tuple[_Replacement, ...]) -> None:
 
 
 def _restore(owner: Owner, current: object, original: object) -> None:
-    # model.train() and model.eval() reach what stands at the site; hand its flag on.
-    if isinstance(original, nn.Module) and isinstance(current, nn.Module):
-        original.training = current.training
+    hand_back(current, original)
     owner.put(original)
+
+
+def _changed_mathematics(thing: object) -> bool:
+    return isinstance(thing, KernelActivation) and thing.activation != thing.gelu_patch_origin
 
 
 def stock_object(thing: object) -> object:

@@ -177,3 +177,11 @@ def is_own_method(module: nn.Module, kind: type, value: object) -> bool:
         and value.__self__ is module
         and value.__func__ is getattr(kind, value.__name__, None)
     )
+
+
+def forward_is_replaced(thing: object) -> bool:
+    """Tell whether somebody put another forward on a module, as the hooks of accelerate do."""
+    if not isinstance(thing, nn.Module) or "forward" not in vars(thing):
+        return False
+    # accelerate leaves the module's own forward there when it removes a hook; that is no replacement.
+    return not is_own_method(thing, type(thing), vars(thing)["forward"])

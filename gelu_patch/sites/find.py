@@ -9,7 +9,7 @@ from torch import nn
 
 from gelu_patch.activations.recognise import Recognition, describe, identify, looks_like_activation, recognise
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.sites.base import Candidate, Site, is_own_method, places
+from gelu_patch.sites.base import Candidate, Site, forward_is_replaced, places
 from gelu_patch.sites.finders import finders
 
 _INSTANCE_FORWARD = (
@@ -71,16 +71,9 @@ def _recognise(candidate: Candidate) -> Recognition:
     name = identify(candidate.target)
     if name is not None:
         return Recognition(name, "identity", "known class or function")
-    if _forward_is_replaced(candidate.target) or not _worth_reporting(candidate):
+    if forward_is_replaced(candidate.target) or not _worth_reporting(candidate):
         return Recognition(None, None, "neither known nor named like an activation")
     return recognise(candidate.target)
-
-
-def _forward_is_replaced(target: object) -> bool:
-    if not isinstance(target, nn.Module) or "forward" not in vars(target):
-        return False
-    # accelerate leaves the module's own forward there when it removes a hook; that is no replacement.
-    return not is_own_method(target, type(target), vars(target)["forward"])
 
 
 def _worth_reporting(candidate: Candidate) -> bool:
@@ -109,7 +102,7 @@ def _site(group: list[Candidate]) -> Site:
 
 
 def _obstacle(group: list[Candidate]) -> str | None:
-    if _forward_is_replaced(group[0].target):
+    if forward_is_replaced(group[0].target):
         return _INSTANCE_FORWARD
     parents = (candidate.owner.parent for candidate in group if candidate.owner.key == "activation")
     if any(isinstance(p, nn.TransformerEncoderLayer) and p.activation_relu_or_gelu for p in parents):

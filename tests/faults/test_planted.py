@@ -97,7 +97,7 @@ FAULTS = {
         "tests/patching/test_transaction.py::test_a_failure_in_the_middle_leaves_the_model_as_it_was",
     ),
     "hooks left behind": (
-        "import gelu_patch.patching.transaction as m; m._HOOKS = ()",
+        "import gelu_patch.patching.handover as m; m._HOOKS = ()",
         "tests/patching/test_transaction.py::test_hooks_stay_on_the_site",
     ),
     "a clipped GELU taken for GELU": (
