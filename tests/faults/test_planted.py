@@ -57,7 +57,7 @@ FAULTS = {
         "tests/traps/test_autodiff.py",
     ),
     "ranks that are said to agree": (
-        "import gelu_patch.patching.ranks as m, types; m.current_plan = lambda model: types.SimpleNamespace(changes=())",
+        "import gelu_patch.patching.ranks as m, types;m.current_plan = lambda model: types.SimpleNamespace(changes=())",
         "tests/patching/test_ranks.py::test_names_the_ranks_and_the_first_site_that_differs",
     ),
     "a step in flight that is not seen": (
