@@ -46,9 +46,10 @@ def run(
     *,
     where: Any = None,
     seconds: float,
+    min_patches: int = 0,
     patch: Callable[..., Any] = gp.patch_model,
 ) -> Result:
-    """Infer in READERS threads while one thread patches and reverts.
+    """Infer in READERS threads while one thread patches and reverts, for ``seconds`` and ``min_patches``.
 
     An output counts as the stock or the patched one when no element differs by more than 1e-5 of the largest
     value; both are computed alone, before the threads start.
@@ -87,7 +88,9 @@ def run(
     threads = [threading.Thread(target=read) for _ in range(READERS)] + [threading.Thread(target=write)]
     for thread in threads:
         thread.start()
-    stop.wait(seconds)
+    started = time.monotonic()
+    while time.monotonic() < started + seconds or (result.patches < min_patches and not result.errors):
+        time.sleep(0.05)
     stop.set()
     for thread in threads:
         thread.join()

@@ -57,8 +57,8 @@ FAULTS = {
         "tests/traps/test_autodiff.py",
     ),
     "ranks that are said to agree": (
-        "import gelu_patch.patching.ranks as m; m._gather = lambda mine: [mine]",
-        "tests/traps/test_distributed.py::test_ranks_that_are_patched_differently_are_detected",
+        "import gelu_patch.patching.ranks as m, types;m.current_plan = lambda model: types.SimpleNamespace(changes=())",
+        "tests/patching/test_ranks.py::test_names_the_ranks_and_the_first_site_that_differs",
     ),
     "a step in flight that is not seen": (
         "import gelu_patch.patching.inflight as m; m._FRAME = m._NODE = None",

@@ -28,10 +28,9 @@ def _switch_often():
 @every_case
 def test_the_same_mathematics(case):
     """Any mixture of stock and patched sites is right."""
-    result = run(case.stock(), case.inputs(), "gelu_fused", seconds=0.6)
+    result = run(case.stock(), case.inputs(), "gelu_fused", seconds=0.5, min_patches=4)
     assert (result.wrong, result.errors) == (0, [])
     assert result.inferences > 8
-    assert result.patches > 2
 
 
 @trap(20)
@@ -39,10 +38,9 @@ def test_the_same_mathematics(case):
 def test_other_mathematics_at_one_site(case):
     """A single site is replaced by one assignment: a forward meets the old or the new function."""
     site = next(iter(patch_model(case.stock(), "relu").replaced)).site
-    result = run(case.stock(), case.inputs(), "relu", where=lambda s: s.name == site, seconds=0.6)
+    result = run(case.stock(), case.inputs(), "relu", where=lambda s: s.name == site, seconds=0.5, min_patches=4)
     assert (result.wrong, result.errors) == (0, [])
     assert result.inferences > 8
-    assert result.patches > 2
 
 
 @trap(20)
