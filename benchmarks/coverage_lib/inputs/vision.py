@@ -88,8 +88,11 @@ def pixel_mask(context: Context) -> Alternatives:
 
 
 def patch_mask(context: Context) -> Alternatives:
-    """One flag for each patch of a row."""
-    return [torch.ones(context.batch, GRID * GRID, dtype=torch.long)]
+    """One flag for each patch of a row, or for each tile of an image."""
+    return [
+        torch.ones(context.batch, GRID * GRID, dtype=torch.long),
+        torch.ones(context.batch, 1, dtype=torch.bool),
+    ]
 
 
 def patch_positions(context: Context) -> Alternatives:
