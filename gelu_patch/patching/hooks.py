@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from gelu_patch.patching import adapters, saving
 from gelu_patch.patching.current import patched_parts, patched_sites, swapped
-from gelu_patch.patching.enclosing import modules_around
+from gelu_patch.patching.guard import guard, unguard
 
 
 class Hook:
@@ -104,33 +104,19 @@ _HOOKS: tuple[type[Hook], ...] = (SavePretrained, LoadAdapter)
 _being_built: ContextVar[list[weakref.ref[nn.Module]] | None] = ContextVar("gelu_patch_being_built", default=None)
 
 
-# What is around a module that was patched with other mathematics. What comes around it later is seen, see
-# `_on_registration`, so it is looked for once and not at every patch.
-_around: weakref.WeakKeyDictionary[nn.Module, list[weakref.ref[nn.Module]]] = weakref.WeakKeyDictionary()
-
-
 def follow(model: nn.Module) -> None:
-    """Put the hooks on ``model``, its parts and what is around it while it is patched; take them off when it is stock.
-
-    What is around it is looked for when the mathematics changed: only then could a checkpoint of it lie.
-    """
+    """Put the hooks on ``model`` and its parts while it is patched; take them off when it is stock."""
     sites = patched_sites(model)
     if not sites:
         for module in model.modules():
             _detach(module)
-        for outer in _alive(_around.get(model, [])):
-            if not patched_sites(outer):
-                _detach(outer)
         return
     _watch_registrations()
     adapters.quiet_peft()
     for module in model.modules():
         _attach(module)
     if swapped(site.target for site in sites):
-        if model not in _around:
-            _around[model] = [weakref.ref(outer) for outer in modules_around(model)]
-        for outer in _alive(_around[model]):
-            _attach(outer)
+        guard(model)  # a model around it could lie
 
 
 def _alive(references: Iterable[weakref.ref[nn.Module]]) -> Iterator[nn.Module]:
@@ -161,6 +147,7 @@ def _attach(module: nn.Module) -> None:
 
 
 def _detach(module: nn.Module) -> None:
+    unguard(module)
     for hook in _HOOKS:
         hook.detach(module)
 
@@ -177,8 +164,6 @@ def _watch_registrations() -> None:
 def _on_registration(parent: nn.Module, name: str, child: object) -> None:
     if not isinstance(child, nn.Module):
         return
-    for part in child.modules() if _around else ():
-        _around.pop(part, None)
     being_built = _being_built.get()
     if being_built is not None:
         if callable(getattr(type(parent), SavePretrained.method, None)):
@@ -187,7 +172,8 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
         return
     parts = patched_parts(child)
     if parts:
-        for outer in (parent, *(modules_around(parent) if swapped(parts) else ())):
-            _attach(outer)
+        _attach(parent)
+        if swapped(parts):
+            guard(parent)
     elif adapters.is_peft_model(parent):
         LoadAdapter.attach(parent)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.patching import saving
 from gelu_patch.patching.current import patched_sites
 from gelu_patch.patching.hooks import SavePretrained
 from gelu_patch.patching.sidecar import SIDECAR
@@ -22,17 +20,16 @@ def save_patched(model: nn.Module, directory: str | Path, **kwargs: Any) -> Path
     which is stock now, left in the directory. Raises UnsupportedModel when the model has no ``save_pretrained``.
     """
     directory = Path(directory)
-    method = getattr(type(model), SavePretrained.method, None)
+    method: Any = getattr(model, SavePretrained.method, None)
     if method is None:
         raise UnsupportedModel(
             f"{type(model).__name__} has no save_pretrained",
             next_step="save its state_dict and the plan: gelu_patch.patching.current_plan(model).save(path)",
         )
-    own = vars(model).get(SavePretrained.method)
-    if isinstance(own, SavePretrained):
-        own(directory, **kwargs)
-    else:
-        saving.save(model, own or functools.partial(method, model), directory, **kwargs)
+    if patched_sites(model):
+        SavePretrained.attach(model)  # maybe only a part was patched, and knows
+        method = vars(model)[SavePretrained.method]
+    method(directory, **kwargs)
     if not patched_sites(model):
         (directory / SIDECAR).unlink(missing_ok=True)
     return directory

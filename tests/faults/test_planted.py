@@ -151,8 +151,8 @@ FAULTS = {
         "tests/patching/test_hooks.py::test_a_copy_saves_itself_and_not_its_original",
     ),
     "a patched part that its model does not hear of": (
-        "import gelu_patch.patching.hooks as m; m.modules_around = lambda module: []",
-        "tests/patching/test_hooks.py::test_a_model_of_which_only_a_part_was_patched_is_honest_too",
+        "import gelu_patch.patching.hooks as m; m.guard = lambda module: None",
+        "tests/patching/test_hooks.py::test_a_model_of_which_only_a_part_was_patched_is_not_saved_as_stock",
     ),
     "a patch_act2fn block that changes a checkpoint again": (
         "import contextlib, gelu_patch.patching.loading as m; m.look_ups_give = contextlib.nullcontext",

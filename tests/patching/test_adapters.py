@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gelu_patch.errors import DataError, MathematicsWarning, UnsupportedModel
-from gelu_patch.patching import apply_plan, load_patched, load_sidecar, patch_model, unpatch_model
+from gelu_patch.patching import apply_plan, load_patched, load_sidecar, patch_model, save_patched, unpatch_model
 from gelu_patch.patching.adapters import ADAPTER_CONFIG, KEY
 from gelu_patch.patching.sidecar import SIDECAR
 from tests.zoo import logits, tiny_bert
@@ -69,6 +69,18 @@ def test_a_peft_model_that_is_patched(tmp_path):
 def test_the_base_inside_a_peft_model_is_patched(tmp_path):
     model = peft.get_peft_model(base(), lora()).eval()
     patch = patch_model(model.get_base_model(), "relu")
+    with pytest.raises(UnsupportedModel, match="PeftModel holds a part whose activations were swapped"):
+        model.save_pretrained(tmp_path)
+    save_patched(model, tmp_path)
+    assert load_sidecar(tmp_path).plan.target == "relu"
+    patch.revert()
+    model.save_pretrained(tmp_path / "stock")
+    assert load_sidecar(tmp_path / "stock") is None
+
+
+def test_the_whole_peft_model_is_patched(tmp_path):
+    model = peft.get_peft_model(base(), lora()).eval()
+    patch = patch_model(model, "relu")
     model.save_pretrained(tmp_path)
     assert load_sidecar(tmp_path).plan.target == "relu"
     patch.revert()

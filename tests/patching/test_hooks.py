@@ -10,7 +10,8 @@ import weakref
 import pytest
 import torch
 
-from gelu_patch.patching import load_sidecar, patch_act2fn, patch_model, unpatch_model
+from gelu_patch.errors import UnsupportedModel
+from gelu_patch.patching import load_patched, load_sidecar, patch_act2fn, patch_model, save_patched, unpatch_model
 from gelu_patch.patching.hooks import SavePretrained
 from tests.zoo import logits, tiny_bert, tiny_gpt2, tiny_llama
 
@@ -175,46 +176,38 @@ def test_a_model_that_is_put_around_a_patched_one_is_honest_too(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["bert", "bert.encoder", "bert.encoder.layer.0.intermediate"])
-def test_a_model_of_which_only_a_part_was_patched_is_honest_too(tmp_path, part):
-    from transformers import AutoModelForMaskedLM
-
+def test_a_model_of_which_only_a_part_was_patched_is_not_saved_as_stock(tmp_path, part):
     model = tiny_bert()
     patch = patch_model(model.get_submodule(part), "relu")
-    assert hooked(model) == ["", "bert"]
-    model.save_pretrained(tmp_path)
-    with pytest.raises(OSError, match="gelu_patch"):
-        AutoModelForMaskedLM.from_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="holds a part whose activations were swapped") as caught:
+        model.save_pretrained(tmp_path / "plain")
+    assert "save_patched" in caught.value.next_step
+    assert not list(tmp_path.glob("plain/*.safetensors"))
+    assert model.state_dict().keys() == tiny_bert().state_dict().keys()
+    save_patched(model, tmp_path / "patched")
+    loaded, _ = load_patched(tmp_path / "patched")
+    assert torch.equal(logits(loaded), logits(model))
     patch.revert()
+    unpatch_model(model)
     assert hooked(model) == []
+    model.save_pretrained(tmp_path / "stock")
 
 
-def test_what_came_around_a_part_since_its_last_patch_is_seen(tmp_path):
-    from transformers import AutoModelForMaskedLM
-
-    part, model = tiny_bert("BertModel"), tiny_bert()
-    patch_model(part, "relu").revert()
-    model.bert = part
-    patch_model(part, "relu")
-    model.save_pretrained(tmp_path)
-    with pytest.raises(OSError, match="gelu_patch"):
-        AutoModelForMaskedLM.from_pretrained(tmp_path)
-
-
-def test_the_surroundings_are_looked_for_once(monkeypatch):
-    import gelu_patch.patching.hooks as module
-
+def test_a_copy_of_a_guarded_part_is_guarded_and_freed_like_the_part(tmp_path):
     model = tiny_bert()
-    patch_model(model.bert, "relu").revert()
-    monkeypatch.setattr(module, "modules_around", lambda module: pytest.fail("looked again"))
-    patch = patch_model(model.bert, "relu")
-    assert hooked(model) == ["", "bert"]
-    patch.revert()
-    assert hooked(model) == []
+    patch_model(model.bert, "relu")
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    with pytest.raises(UnsupportedModel, match="holds a part"):
+        twin.save_pretrained(tmp_path)
+    unpatch_model(twin)
+    twin.save_pretrained(tmp_path)
 
 
 def test_a_patched_layer_that_is_put_into_another_model_is_seen(tmp_path):
     model, other = tiny_bert(), tiny_bert()
     patch_model(model, "relu")
     other.bert.encoder.layer[0] = model.bert.encoder.layer[0]
-    other.save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="holds a part"):
+        other.save_pretrained(tmp_path)
+    save_patched(other, tmp_path)
     assert len(load_sidecar(tmp_path).plan.changes) == 1
