@@ -3,7 +3,7 @@
 Appends one line a class to benchmarks/results/coverage.jsonl; stopped and started again, it goes on. At the end it
 writes benchmarks/results/coverage.json and docs/coverage.md.
 
-    python benchmarks/coverage.py                          # all of it, about ... on one core
+    python benchmarks/coverage.py                          # all of it, tens of minutes on one core
     python benchmarks/coverage.py --only bert,whisper      # these folders
     python benchmarks/coverage.py --retry-failed           # once more what failed
     python benchmarks/coverage.py --fresh                  # forget the rows

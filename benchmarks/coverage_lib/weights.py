@@ -27,7 +27,7 @@ def order_one(model: nn.Module, seed: int) -> None:
 
 def _fill(module: nn.Module, name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
     noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32).to(parameter.dtype)
-    if parameter.ndim >= 2 and min(parameter.shape) > 0:
+    if parameter.numel() and not _is_vector(module, parameter):
         parameter.copy_(noise * _size(module, parameter))
         return
     # Vectors: biases stay near 0, the weights of norms near 1, decay rates near what the model needs.
@@ -39,6 +39,13 @@ def _fill(module: nn.Module, name: str, parameter: nn.Parameter, generator: torc
     parameter.copy_((torch.ones_like(start) if scales else start) + NOISE * noise)
 
 
+def _is_vector(module: nn.Module, parameter: nn.Parameter) -> bool:
+    """Tell whether a parameter is added or multiplied, such as the (channels, 1) log scale of a flow."""
+    if isinstance(module, (nn.Linear, nn.Embedding, nn.modules.conv._ConvNd)):
+        return parameter.ndim < 2
+    return parameter.numel() == max(parameter.shape, default=1)
+
+
 def _size(module: nn.Module, parameter: nn.Parameter) -> float:
     shape = parameter.shape
     if isinstance(module, nn.Embedding):
@@ -48,4 +55,4 @@ def _size(module: nn.Module, parameter: nn.Parameter) -> float:
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return 1 / math.sqrt(parameter[0].numel())
     # Packed experts and position tables: either side may be the input.
-    return 1 / math.sqrt(math.sqrt(shape[-1] * shape[-2])) if len(shape) > 2 or min(shape) > 1 else 1.0
+    return 1 / math.sqrt(math.sqrt(shape[-1] * shape[-2]))

@@ -325,10 +325,10 @@ class _Substitute(ast.NodeTransformer):
         self._names, self._places = names, places
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        path = self._names.of_self(node)
-        if path is not None:
-            return ast.Name(self._places[path], ast.Load())
-        self.generic_visit(node)
+        place = self._places.get(self._names.of_self(node) or ())
+        if place is not None:
+            return ast.Name(place, ast.Load())
+        self.generic_visit(node)  # `self.scale.float()` reads self.scale
         return node
 
 

@@ -75,6 +75,17 @@ class NotGelu(zoo.Up):
         raise AssertionError("finding sites ran code of the model")
 
 
+class ReadsTensors(zoo.Up):
+    """A gate whose scale is a parameter: DeepSeek V4's, and one that would be a GELU if it were a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.702))
+
+    def forward(self, x):
+        return torch.sigmoid(x * self.scale.float()) * 1.0 + x * torch.sigmoid(self.scale * x)
+
+
 class Variable(zoo.Up):
     """The flavour, or the key, is known at run time only."""
 
@@ -84,7 +95,7 @@ class Variable(zoo.Up):
         return F.gelu(x, approximate=approximate) + ACT2FN[key](x)
 
 
-@pytest.mark.parametrize("model", [Overrides(), NotGelu(), Variable()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("model", [Overrides(), NotGelu(), ReadsTensors(), Variable()], ids=lambda value: type(value).__name__)
 def test_what_is_no_site(model):
     assert sites(model) == {}
 
