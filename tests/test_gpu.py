@@ -16,7 +16,7 @@ from gelu_patch.timing import arms_of, benchmark, measure_saved
 from gelu_patch.training.recipe import Recipe
 from tests.contracts.test_kernels import assert_within, inputs
 from tests.tasks.tiny import save_tiny_bert, tiny_examples
-from tests.zoo import tiny_gpt2, tokens
+from tests.zoo import ZOO, example_input, tiny_gpt2, tokens
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -100,3 +100,17 @@ def test_training_and_evaluation(tmp_path, precision):
 def test_benchmark():
     found = benchmark(tiny_gpt2().cuda(), shapes=[(2, 16)], phases=["forward", "forward_backward"], n_pairs=10)
     assert [entry.n_pairs for entry in found.latency["gelu_fused"]] == [10, 10]
+
+
+@pytest.mark.filterwarnings("default")  # Inductor has advice of its own
+@pytest.mark.parametrize("name", [name for name in ZOO if name.startswith("inline")])
+@pytest.mark.parametrize("target", ["gelu_fused", "relu"])
+def test_gelu_in_code_is_swapped_and_put_back(name, target):
+    model, x = on_gpu(ZOO[name].build()), example_input().cuda()
+    stock = model(x)
+    patch = patch_model(model, target, example_inputs=x)
+    patched = model(x)
+    assert torch.allclose(patched, stock, atol=1e-5) == (target == "gelu_fused")
+    assert torch.allclose(torch.compile(model, fullgraph=True)(x), patched, atol=1e-5)
+    patch.revert()
+    assert torch.equal(model(x), stock)
