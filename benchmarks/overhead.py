@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, RobertaConfig, RobertaForMaskedLM
 
 import gelu_patch as gp
 from gelu_patch.environment import fingerprint, git_commit
@@ -45,21 +45,43 @@ def gpt2_24() -> torch.nn.Module:
         return GPT2LMHeadModel(GPT2Config(n_layer=24))
 
 
+def of_modules(number: int) -> torch.nn.Module:
+    """A RoBERTa with a language-model head (whose GELU is code) of about that many modules."""
+    small = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 100}
+    with torch.device("meta"):
+        return RobertaForMaskedLM(RobertaConfig(num_hidden_layers=round(number / 18), **small))
+
+
+def patch_and_revert(model: torch.nn.Module, target: str) -> float:
+    started = time.perf_counter()
+    patch = gp.patch_model(model, target)
+    seconds = time.perf_counter() - started
+    patch.revert()
+    return seconds
+
+
 def main() -> None:
     bert, gpt2 = bert_12(), gpt2_24()
-
-    def patch_and_revert() -> float:
-        started = time.perf_counter()
-        patch = gp.patch_model(gpt2, "gelu_fused")
-        seconds = time.perf_counter() - started
-        patch.revert()
-        return seconds
+    sizes = {number: of_modules(number) for number in (100, 1_000, 10_000)}
 
     samples = {
         "first use of gp.patch_model (imports, after torch and transformers)": [timed(lambda: gp.patch_model)],
         "first inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert))],
         "inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert)) for _ in range(REPEATS)],
-        "patch_model, 24-layer GPT-2 on meta": [patch_and_revert() for _ in range(REPEATS)],
+        "patch_model, 24-layer GPT-2 on meta": [patch_and_revert(gpt2, "gelu_fused") for _ in range(REPEATS)],
+        **{
+            f"inspect_model, {len(list(model.modules())):,} modules": [
+                timed(lambda model=model: gp.inspect_model(model)) for _ in range(REPEATS)
+            ]
+            for model in sizes.values()
+        },
+        **{
+            f"patch_model to {target}, {len(list(model.modules())):,} modules": [
+                patch_and_revert(model, target) for _ in range(REPEATS)
+            ]
+            for target in ("gelu_fused", "relu")
+            for model in sizes.values()
+        },
         "python -c pass": [fresh_process("-c", "pass") for _ in range(5)],
         "python -c 'import gelu_patch'": [fresh_process("-c", "import gelu_patch") for _ in range(5)],
         "gelu-patch --help": [fresh_process("-m", "gelu_patch", "--help") for _ in range(5)],

@@ -13,8 +13,8 @@ from gelu_patch.sites.base import Candidate, Site, forward_is_replaced, places
 from gelu_patch.sites.finders import finders
 
 _INSTANCE_FORWARD = (
-    "its forward is replaced on the instance, as accelerate's hooks do, and a replacement would drop that; "
-    "patch before the hooks are added, or call accelerate.hooks.remove_hook_from_module on it"
+    "its forward is replaced on the instance, as the hooks of accelerate and the kernels package do, and a replacement "
+    "would drop that; patch before, or take it off (accelerate.hooks.remove_hook_from_module)"
 )
 
 
