@@ -36,6 +36,12 @@ class KernelActivation(nn.Module):
         return self._original[0]
 
     @property
+    def stock(self) -> object:
+        """What stood here before the first patch."""
+        original = self.original
+        return original.stock if isinstance(original, KernelActivation) else original
+
+    @property
     def gelu_patch_activation(self) -> str:
         """The protocol by which ``recognise`` knows modules of this package."""
         return self.activation

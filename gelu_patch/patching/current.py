@@ -74,15 +74,8 @@ def _changes(model: nn.Module) -> Iterator[Change]:
             site=site.name,
             owners=site.names,
             form=site.form,
-            implementation=describe(_stock(module)),
+            implementation=describe(module.stock),
             before=module.gelu_patch_origin,
             after=module.activation,
             kernel=module.kernel,
         )
-
-
-def _stock(thing: object) -> object:
-    """What stood at the site before its first patch."""
-    while isinstance(thing, KernelActivation):
-        thing = thing.original
-    return thing

@@ -14,6 +14,7 @@ from torch import nn
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import hooks
+from gelu_patch.patching.current import patched_sites, swapped
 from gelu_patch.patching.handover import check_unhooked, hand_back, hand_over
 from gelu_patch.patching.inflight import refuse_inside_a_step
 from gelu_patch.patching.plan import Change, Plan, Rejection
@@ -146,13 +147,14 @@ def unpatch_model(model: nn.Module) -> int:
     with nothing undone, when somebody put a hook on a replacement or a checkpointed forward waits for its backward.
     """
     with _LOCK:
-        patched = [site for site in find_sites(model) if isinstance(site.target, KernelActivation)]
+        patched = patched_sites(model)
         check_unhooked(owner for site in patched for owner in site.owners)
-        if any(_changed_mathematics(site.target) for site in patched):
+        if swapped(site.target for site in patched):
             refuse_inside_a_step(model)
         for site in patched:
+            assert isinstance(site.target, KernelActivation)
             for owner in site.owners:
-                _restore(owner, site.target, stock_object(site.target))
+                _restore(owner, site.target, site.target.stock)
         hooks.follow(model)
         return len(patched)
 
@@ -193,15 +195,6 @@ def _commit(replacements: tuple[_Replacement, ...]) -> None:
 def _restore(owner: Owner, current: object, original: object) -> None:
     hand_back(current, original)
     owner.put(original)
-
-
-def _changed_mathematics(thing: object) -> bool:
-    return isinstance(thing, KernelActivation) and thing.activation != thing.gelu_patch_origin
-
-
-def stock_object(thing: object) -> object:
-    """Return what stood at a site before its first patch."""
-    return _chain(thing)[-1]
 
 
 def _chain(thing: object) -> list[object]:
