@@ -115,6 +115,7 @@ ZOO = {
     "inline, inherited": Awkward(inline.Derived, 1, 1, 1),
     "inline, through super()": Awkward(inline.CallsSuper, 1, 1, 1),
     "inline, nested function": Awkward(inline.OwnSuper, 1, 1, 2),
+    "inline, inside a formula": Awkward(inline.InsideAFormula, 1, 1, 1),
     "inline, several methods": Awkward(inline.TwoMethods, 3, 3, 2),
 }
 

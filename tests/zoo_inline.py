@@ -163,6 +163,13 @@ class TwoMethods(Up):
         return F.gelu(self.gate(self.up(x)))
 
 
+class InsideAFormula(Up):
+    """A GELU inside of a formula that is none."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(F.gelu(x) - 1.0)
+
+
 class _Config:
     def __init__(self, hidden_act: str) -> None:
         self.hidden_act = hidden_act

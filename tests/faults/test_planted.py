@@ -121,7 +121,7 @@ FAULTS = {
         "tests/sites/inline/test_rewriting.py::test_a_copy_stays_patched_and_can_be_unpatched",
     ),
     "a rewritten method that forgets a flavour": (
-        "import gelu_patch.sites.inline.expressions as m; m._callee = lambda node, constants: m.ast.unparse(node.func)",
+        "import gelu_patch.sites.inline.calls as m; m._callee = lambda node, constants: m.ast.unparse(node.func)",
         "tests/sites/inline/test_rewriting.py::test_one_of_two_expressions",
     ),
     "a proof that looks at nothing": (

@@ -10,7 +10,7 @@ from torch import nn
 
 from gelu_patch.sites.base import Candidate, Form, Owner, Place, is_own_method
 from gelu_patch.sites.finders import Finder, register_finder
-from gelu_patch.sites.inline.expressions import is_gelu
+from gelu_patch.sites.inline.found import is_gelu
 from gelu_patch.sites.inline.reading import STOCK_CLASS, Expression, expressions_of, stock_class
 from gelu_patch.sites.inline.rewriting import change_class, is_rewritten, rewritten_class
 

@@ -15,7 +15,8 @@ from torch import nn
 
 from gelu_patch.activations.recognise import Recognition, looks_like_activation, recognise
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.sites.inline.expressions import Found, find, is_gelu, may_hold_gelu
+from gelu_patch.sites.inline.expressions import find, may_hold_gelu
+from gelu_patch.sites.inline.found import Found, is_gelu
 from gelu_patch.sites.inline.methods import Edit, Method, Span, UnreadableMethod, methods_of, parse
 
 # A generated class (see `rewriting`) names here the class that it stands for.
@@ -136,20 +137,12 @@ def _of_method(kind: type, method: Method, name: str) -> Iterator[Expression]:
     except UnreadableMethod as error:
         yield from _unreadable(kind, method, name, str(error))
         return
-    found = [piece for piece in find(tree, method) if _may_be_gelu(piece)]
+    found = list(find(tree, method))
     labels, numbers = Counter(piece.label for piece in found), Counter[str]()
     for piece in found:
         number = f".{numbers[piece.label]}" if labels[piece.label] > 1 else ""
         numbers[piece.label] += 1
         yield Expression(kind, method, f"{name}.{piece.label}{number}", piece)
-
-
-_ANY_MODULE = nn.Module()
-
-
-def _may_be_gelu(piece: Found) -> bool:
-    """What does not depend on the module is decided here, once for all instances."""
-    return is_gelu(piece.activation_of(_ANY_MODULE)) or piece.depends_on_module
 
 
 def _unreadable(kind: type, method: Method, name: str, why: str) -> Iterator[Expression]:
