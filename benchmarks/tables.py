@@ -58,6 +58,42 @@ def overhead_table() -> str:
     return f"{table(('what', 'median', 'worst', 'samples'), rows)}\n\n{measured}"
 
 
+def coverage_table() -> str:
+    coverage = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
+    threads = json.loads((RESULTS / "threads.json").read_text(encoding="utf-8"))
+    totals = coverage["totals"]
+    rows = [
+        (
+            "model folders of Transformers: tried / executed a GELU",
+            f"{totals['folders']} / {totals['folders_executed']}",
+        ),
+        (
+            "model classes: tried / ran / executed a GELU / passed every check",
+            f"{totals['classes']:,} / {totals['classes_ran']:,} / {totals['classes_executed']:,} / "
+            f"{totals['classes_passed']:,}",
+        ),
+        (
+            "GELU executions: before / surviving a swap to ReLU",
+            f"{totals['executions']:,} / {totals['survivors']:,}",
+        ),
+        ("swap of the same mathematics: largest difference", f"{totals['exact_largest']:.1e}"),
+        (
+            "classes not bit-equal after undoing / whose second instance changed meanwhile",
+            f"{totals['not_reverted']} / {totals['bystander_changed']}",
+        ),
+        (
+            f"{threads['reading_threads']} threads infer for {threads['seconds']:.0f} s while another patches and "
+            "reverts: forwards / patches / wrong outputs",
+            f"{threads['inferences']:,} / {threads['patches']:,} / {threads['wrong']}",
+        ),
+    ]
+    measured = (
+        f"Measured by `benchmarks/coverage.py` at {coverage['git']} and `benchmarks/threads.py` at {threads['git']} on "
+        f"{machine(coverage['environment'])}. Classes that did not run, and why: `docs/coverage.md`."
+    )
+    return f"{table(('what', 'measured'), rows)}\n\n{measured}"
+
+
 def demo_table() -> str:
     result = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))
     arms = {arm["name"]: arm for arm in result["arms"]}
@@ -94,7 +130,7 @@ def main() -> None:
     if arguments.demo:
         keep_demo(arguments.demo)
     text = README.read_text(encoding="utf-8")
-    for name, make in {"overhead": overhead_table, "demo": demo_table}.items():
+    for name, make in {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table}.items():
         begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         assert pattern.search(text), f"README.md has no place for the table {name}"

@@ -3,7 +3,7 @@
 A ``TorchFunctionMode`` sees each call of ``gelu``, and of ``erf``, ``tanh`` and ``sigmoid``, from which models
 write GELU by hand. The Python frames above the call say who made it: a site (its module is the ``self`` of a
 frame), a callable attribute (the call expression), an expression in a method that is a site (its place in the
-source), or code that no site covers: an inline call.
+source), or code that no site covers.
 """
 
 from __future__ import annotations
