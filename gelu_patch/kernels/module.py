@@ -20,7 +20,7 @@ class KernelActivation(nn.Module):
     """
 
     # torch.jit.script compiles every property of a module unless told otherwise.
-    __jit_unused_properties__: ClassVar = ["original", "gelu_patch_activation"]
+    __jit_unused_properties__: ClassVar = ["original", "stock", "gelu_patch_activation"]
 
     def __init__(self, activation: str, kernel: str, original: object, origin: str) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from gelu_patch.sites.finders import finders
 
 _INSTANCE_FORWARD = (
     "its forward is replaced on the instance, as the hooks of accelerate and the kernels package do, and a replacement "
-    "would drop that; patch before, or take it off (accelerate.hooks.remove_hook_from_module)"
+    "would drop that; patch before the hooks are added, or take them off (accelerate.hooks.remove_hook_from_module)"
 )
 
 
