@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -131,6 +132,8 @@ def main() -> None:
         Path(sys.argv[1]).write_text(json.dumps(outcome), encoding="utf-8")
     dist.barrier()
     dist.destroy_process_group()
+    # Threads of gloo that still run when the interpreter ends its libraries abort the process, now and then.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import pytest
 
 from tests.traps.helpers import trap
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one job for all of them
+
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
