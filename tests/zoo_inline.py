@@ -107,6 +107,7 @@ def shouting(function):
 
     @functools.wraps(function)
     def wrapper(self, *args, **kwargs):
+        assert wrapper is not None  # refers to itself
         return function(self, *args, **kwargs) + 1
 
     return wrapper

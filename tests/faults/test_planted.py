@@ -113,7 +113,7 @@ FAULTS = {
         "tests/sites/test_trace.py::test_every_execution_is_that_of_a_site",
     ),
     "a rewritten method without its decorators": (
-        "import gelu_patch.sites.inline.methods as m; m._through_decorators = lambda outer, old, new: new",
+        "import gelu_patch.sites.inline.methods as m; m._decorated = lambda layers, new: new",
         "tests/patching/test_transaction.py::test_patch_and_revert",
     ),
     "a copy that is silently unpatched": (

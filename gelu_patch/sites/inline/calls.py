@@ -11,11 +11,9 @@ from typing import Any
 import torch
 
 from gelu_patch.activations.recognise import Recognition, looks_like_activation, recognise
-from gelu_patch.sites.inline.found import Found
+from gelu_patch.sites.inline.found import NOT_GELU, Found
 from gelu_patch.sites.inline.methods import Edit, Span
 from gelu_patch.sites.inline.names import Names, read
-
-_NOT_GELU = Recognition(None, None, "no GELU")
 
 
 def find_call(node: ast.Call, names: Names) -> Found | None:
@@ -92,7 +90,7 @@ def find_look_up(node: ast.Call, table: ast.expr, key: ast.expr, names: Names) -
 
     def activation_of(module: torch.nn.Module) -> Recognition:
         name = constant if path is None else read(module, path)
-        return recognise(name) if isinstance(name, str) else _NOT_GELU
+        return recognise(name) if isinstance(name, str) else NOT_GELU
 
     return _replacing(node, str(getattr(table, "attr", getattr(table, "id", ""))), activation_of, path is not None)
 

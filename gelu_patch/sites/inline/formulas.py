@@ -11,13 +11,12 @@ from typing import Any
 import torch
 
 from gelu_patch.activations.recognise import Recognition, recognise
-from gelu_patch.sites.inline.found import Found
+from gelu_patch.sites.inline.found import NOT_GELU, Found
 from gelu_patch.sites.inline.methods import Edit, Span
 from gelu_patch.sites.inline.names import Names, read
 
 # The functions from which people write GELU by hand.
 PARTS = frozenset({"erf", "tanh", "sigmoid"})
-_NOT_GELU = Recognition(None, None, "no GELU")
 
 
 @dataclass
@@ -98,7 +97,7 @@ def _evaluator(node: ast.BinOp, variable: str, formula: _Formula) -> Callable[[t
     def activation_of(module: torch.nn.Module) -> Recognition:
         values = tuple(read(module, path) for path in paths)
         if None in values:
-            return _NOT_GELU
+            return NOT_GELU
         if values not in known:
             known[values] = recognise(lambda x: function(x, *values))
         return known[values]

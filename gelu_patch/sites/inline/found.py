@@ -11,6 +11,8 @@ from gelu_patch.activations.base import activations
 from gelu_patch.activations.recognise import Recognition
 from gelu_patch.sites.inline.methods import Edit, Span
 
+NOT_GELU = Recognition(None, None, "no GELU")
+
 
 @dataclass(frozen=True)
 class Found:

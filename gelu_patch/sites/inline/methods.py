@@ -14,6 +14,7 @@ import linecache
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType
+from typing import Any
 
 # The flags of `from __future__ import ...`, which compile() must repeat.
 _FUTURE = 0x1FF0000
@@ -56,12 +57,16 @@ class UnreadableMethod(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """A method of a class: the function in the class body, and the one inside of its decorators."""
+    """A method of a class; ``layers`` is what the class holds, its decorators from the outside in, and the function."""
 
     owner: type
     name: str
-    decorated: FunctionType
-    function: FunctionType
+    layers: tuple[FunctionType, ...]
+
+    @property
+    def function(self) -> Any:  # mypy takes a FunctionType here for a method of this class
+        """The function as it was written, inside of its decorators."""
+        return self.layers[-1]
 
     @property
     def self_name(self) -> str:
@@ -78,19 +83,23 @@ def methods_of(owner: type) -> Iterator[Method]:
     """Yield the methods in the body of a class whose function can be found inside of their decorators."""
     for name, value in vars(owner).items():
         if isinstance(value, FunctionType):
-            function = _inside_decorators(value, f"{owner.__qualname__}.{name}")
-            if function is not None and function.__code__.co_argcount:
-                yield Method(owner, name, value, function)
+            layers = _layers(value, f"{owner.__qualname__}.{name}")
+            if layers and layers[-1].__code__.co_argcount:
+                yield Method(owner, name, layers)
 
 
-def _inside_decorators(function: FunctionType, qualified_name: str) -> FunctionType | None:
+def _layers(
+    function: FunctionType, qualified_name: str, outside: tuple[FunctionType, ...] = ()
+) -> tuple[FunctionType, ...]:
+    """A decorated function and what it wraps, down to the one that was written under that name; empty if none was."""
     if function.__code__.co_qualname == qualified_name:
-        return function
+        return (function,)
     for inner in _closure_functions(function):
-        found = _inside_decorators(inner, qualified_name)
-        if found is not None:
-            return found
-    return None
+        if inner not in outside:  # a wrapper may refer to itself
+            rest = _layers(inner, qualified_name, (*outside, function))
+            if rest:
+                return (function, *rest)
+    return ()
 
 
 def _closure_functions(function: FunctionType) -> Iterator[FunctionType]:
@@ -152,7 +161,7 @@ def rewrite(method: Method, edits: Iterable[Edit]) -> FunctionType:
     # inspect.getsource and tracebacks then show what really runs.
     lines = ["\n"] * (code.co_firstlineno - 1) + source
     linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
-    return _through_decorators(method.decorated, method.function, _like(method.function, code))
+    return _decorated(method.layers, _like(method.function, code))
 
 
 def _source(method: Method) -> list[str]:
@@ -233,21 +242,13 @@ def _dressed(old: FunctionType, new: FunctionType) -> FunctionType:
     return new
 
 
-def _through_decorators(outer: FunctionType, old: FunctionType, new: FunctionType) -> FunctionType:
-    """Copy the decorators' functions around ``old`` so that they wrap ``new``; they stay as they are for others."""
-    if outer is old:
-        return new
-    inner = {id(function): function for function in _closure_functions(outer)}
-    cells = []
-    for cell in outer.__closure__ or ():
-        function = inner.get(id(_content(cell)))
-        if function is None:
-            cells.append(cell)
-        else:
-            cells.append(CellType(_through_decorators(function, old, new)))
-    dressed = _dressed(outer, FunctionType(outer.__code__, outer.__globals__, outer.__name__, None, tuple(cells)))
-    if "__wrapped__" in vars(outer):
-        contents = (_content(cell) for cell in cells)
-        wrapped = (content for content in contents if getattr(content, "__name__", None) == outer.__name__)
-        vars(dressed)["__wrapped__"] = next(wrapped, new)
-    return dressed
+def _decorated(layers: tuple[FunctionType, ...], new: FunctionType) -> FunctionType:
+    """Copy the decorators' functions so that they wrap ``new``; they stay as they are for others."""
+    for outer, old in zip(reversed(layers[:-1]), reversed(layers[1:]), strict=True):
+        cells = (CellType(new) if _content(cell) is old else cell for cell in outer.__closure__ or ())
+        copied = FunctionType(outer.__code__, outer.__globals__, outer.__name__, None, tuple(cells))
+        _dressed(outer, copied)
+        if vars(outer).get("__wrapped__") is old:
+            vars(copied)["__wrapped__"] = new
+        new = copied
+    return new

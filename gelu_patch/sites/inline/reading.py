@@ -17,7 +17,7 @@ from gelu_patch.activations.recognise import Recognition, looks_like_activation,
 from gelu_patch.errors import UnsupportedModel
 from gelu_patch.sites.inline.expressions import find, may_hold_gelu
 from gelu_patch.sites.inline.found import Found, is_gelu
-from gelu_patch.sites.inline.methods import Edit, Method, Span, UnreadableMethod, methods_of, parse
+from gelu_patch.sites.inline.methods import Method, Span, UnreadableMethod, methods_of, parse
 
 # A generated class (see `rewriting`) names here the class that it stands for.
 STOCK_CLASS = "gelu_patch_stock_class"
@@ -46,16 +46,6 @@ class Expression:
     def call(self) -> Span:
         """Where the expression stands; running exactly this span, or for a formula any part of it, runs it."""
         return self.found.call
-
-    @property
-    def callee(self) -> str:
-        """Source that evaluates to the stock function."""
-        return self.found.callee
-
-    @property
-    def edits(self) -> tuple[Edit, ...]:
-        """What to change in the source of the method, with ``{replacement}`` for the new function."""
-        return self.found.edits
 
     @property
     def location(self) -> str:
@@ -149,7 +139,7 @@ def _unreadable(kind: type, method: Method, name: str, why: str) -> Iterator[Exp
     """Without the source, what the compiled code loads by a global name can still be recognised."""
     code = method.function.__code__
     place = Span(code.co_firstlineno, 0, code.co_firstlineno, 0)
-    for label, thing in _globals_loaded(method):
+    for label, thing in dict(_globals_loaded(method)).items():  # once, however often it is called
         if looks_like_activation(label) and callable(thing) and is_gelu(known := recognise(thing)):
             found = Found(label, label, place, False, "", (), lambda module, known=known: known)  # type: ignore[misc]
             yield Expression(kind, method, f"{name}.{label}", found, why)

@@ -69,8 +69,8 @@ def change_class(module: nn.Module, kind: type) -> None:
 
 
 def _edits(expression: Expression) -> list[Edit]:
-    new = f'(getattr({expression.method.self_name}, "{expression.attribute}", None) or {expression.callee})'
-    return [Edit(edit.span, edit.text.replace("{replacement}", new)) for edit in expression.edits]
+    new = f'(getattr({expression.method.self_name}, "{expression.attribute}", None) or {expression.found.callee})'
+    return [Edit(edit.span, edit.text.replace("{replacement}", new)) for edit in expression.found.edits]
 
 
 def _reduce(module: nn.Module, protocol: int) -> tuple[Any, ...]:

@@ -102,7 +102,7 @@ def test_what_is_no_site(kind):
 
 def defined_without_source():
     names = {"nn": nn, "F": F, "zoo": zoo}
-    exec("class Unreadable(zoo.Up):\n def forward(self, x):\n  return F.gelu(self.gelu(x))", names)
+    exec("class Unreadable(zoo.Up):\n def forward(self, x):\n  return F.gelu(F.gelu(self.gelu(x)))", names)
     return names["Unreadable"]()
 
 
