@@ -35,8 +35,8 @@ _NONE_WAITS = _instances_or_more()
 def refuse_inside_a_step(model: nn.Module) -> None:
     """Raise PatchConflict when a checkpointed forward of ``model`` waits for its backward.
 
-    To be asked before the mathematics of a model changes. It looks through all objects of the process, about 40 ms
-    for half a million, so a model in eval mode, which may be serving, is believed not to be in a training step.
+    To be asked before the mathematics of a model changes. It may have to look through all objects of the
+    process, so a model in eval mode, which may be serving, is believed not to be in a training step.
     """
     if _instances_or_more() <= _NONE_WAITS or not any(module.training for module in model.modules()):
         return

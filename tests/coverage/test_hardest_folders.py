@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 
 from benchmarks.coverage_lib.catalogue import find_class, prepare_transformers
 from benchmarks.coverage_lib.check import TOLERANCE, check_sample
 from benchmarks.coverage_lib.sample import find_sample
+
+# The version in constraints.txt, which has all of them.
+PINNED = "5.23.0"
 
 HARDEST = (
     ("albert", "AlbertForMaskedLM"),
@@ -63,6 +67,8 @@ def test_every_gelu_is_swapped_and_put_back(folder, name):
     try:
         model_class = find_class(folder, name)
     except LookupError as error:
+        if transformers.__version__ == PINNED:  # elsewhere a class may be missing: too new, or gone
+            raise
         pytest.skip(str(error))
     row = check_sample(find_sample(model_class.load()))
     assert row["status"] == "executed", row.get("reason")

@@ -71,12 +71,12 @@ class Method:
     @property
     def self_name(self) -> str:
         """What the method calls its module; nearly always ``self``."""
-        return self.function.__code__.co_varnames[0]
+        return self.layers[-1].__code__.co_varnames[0]
 
     @property
     def file(self) -> str:
         """The source file."""
-        return self.function.__code__.co_filename
+        return self.layers[-1].__code__.co_filename
 
 
 def methods_of(owner: type) -> Iterator[Method]:
