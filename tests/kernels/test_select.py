@@ -10,7 +10,7 @@ from gelu_patch.kernels.eager import EagerKernel
 
 class Fast(EagerKernel):
     name = "fast"
-    priority = 10
+    priority = 100
 
     def answer(self, request):
         return Accepted("made for this") if request.dtype == torch.bfloat16 else Rejected("bfloat16 only")
@@ -24,14 +24,14 @@ def fast():
 
 
 def test_eager_is_always_there():
-    chosen = select(Request("gelu", "cpu", torch.float32))
+    chosen = select(Request("gelu", "cpu", torch.float64))
     assert chosen.kernel.name == "eager"
-    assert chosen.trace == (("eager", Accepted()),)
+    assert dict(chosen.trace)["eager"] == Accepted()
 
 
 def test_the_highest_priority_that_accepts_is_taken(fast):
     assert select(Request("gelu", "cpu", torch.bfloat16)).kernel.name == "fast"
-    other = select(Request("gelu", "cpu", torch.float32))
+    other = select(Request("gelu", "cpu", torch.float64))
     assert other.kernel.name == "eager"
     assert other.trace[0] == ("fast", Rejected("bfloat16 only"))
     assert "fast: rejected: bfloat16 only" in str(other)

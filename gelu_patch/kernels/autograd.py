@@ -1,0 +1,157 @@
+"""The one home of derivatives: how a compiled elementwise kernel meets autograd and everything around it.
+
+Served by the kernel: plain, dense or strided, CPU tensors in eager mode, of every size (so that a slice has the bits of
+the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else. Served by the
+ATen form, on every call anew: whatever PyTorch must see as its own operator. That is `torch.compile` and `torch.export`
+(Inductor fuses the ATen form with its neighbours; exporters to ONNX know it), tracing, vmap and the other
+transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional, counting), tensor
+subclasses, other devices, dtypes and layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from gelu_patch.kernels.base import Function
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """The parts of a kernel: two launches over flat storage, and the ATen form of the same mathematics.
+
+    ``value(out, x)`` fills out with f(x), ``slope(out, x, grad)`` with grad * f'(x). All their tensors are dense, of
+    one shape, stride and dtype; ``out`` may be one of the inputs.
+    """
+
+    fallback: Function
+    value: Callable[[torch.Tensor, torch.Tensor], None]
+    slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+    dtypes: frozenset[torch.dtype]
+
+    def __call__(self, input: torch.Tensor) -> torch.Tensor:
+        """Apply to a tensor of any shape; the same shape and dtype come out."""
+        # Asked first: a compiler must meet nothing of what follows.
+        if torch.compiler.is_compiling() or not _served(self, input):
+            return self.fallback(input)
+        if input.requires_grad and torch.is_grad_enabled():
+            return _Value.apply(input, self)  # type: ignore[no-any-return, no-untyped-call]
+        return _value(self, input)
+
+
+def _served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
+    """Whether these are ordinary tensors and nobody listens to, transforms or records operators."""
+    if (
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+    ):
+        return False
+    return all(
+        type(tensor) in _PLAIN
+        and tensor.dtype in kernel.dtypes
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and not (tensor.is_nested or tensor.is_neg() or tensor._is_zerotensor())
+        for tensor in tensors
+    )
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _dense(tensor: torch.Tensor) -> bool:
+    """Whether the elements fill their storage without gaps or overlap, in whatever order."""
+    return tensor.is_contiguous() or torch.empty_like(tensor).stride() == tensor.stride()
+
+
+def _alike(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return ``tensor`` in the memory order of the dense ``other``: itself or a copy."""
+    if tensor.stride() == other.stride() or (tensor.is_contiguous() and other.is_contiguous()):
+        return tensor
+    return torch.empty_like(other).copy_(tensor)
+
+
+def _value(kernel: Elementwise, x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not (x.is_contiguous() or x.stride() == out.stride()):
+        x = out.copy_(x)
+    kernel.value(out, x)
+    return out
+
+
+def _slope(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """grad * f'(x), without a graph."""
+    if not (_served(kernel, grad, x) and grad.dtype == x.dtype and grad.shape == x.shape):
+        return _slope_by_fallback(kernel, grad, x)
+    dense = x if _dense(x) else torch.empty_like(x).copy_(x)
+    ordered = _alike(grad, dense)
+    out = torch.empty_like(dense) if ordered is grad else ordered  # a copy is ours to overwrite
+    kernel.slope(out, dense, ordered)
+    return out
+
+
+def _slope_by_fallback(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """grad * f'(x) by autograd through the ATen form, differentiable when grad mode is on."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        alias = _differentiable_alias(x, differentiable)
+        (result,) = torch.autograd.grad(kernel.fallback(alias), alias, grad, create_graph=differentiable)
+    return result
+
+
+def _differentiable_alias(x: torch.Tensor, connected: bool) -> torch.Tensor:
+    """A tensor to differentiate by: part of x's graph, or cut from it."""
+    return x.view_as(x) if connected and x.requires_grad else x.detach().requires_grad_()
+
+
+def _slope_in_mode(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """grad * f'(x), with a graph when backward itself is to be differentiated."""
+    if not torch.is_grad_enabled():
+        return _slope(kernel, grad, x)
+    if not _served(kernel, grad, x):
+        return _slope_by_fallback(kernel, grad, x)
+    return _Slope.apply(grad, x, kernel)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Value(torch.autograd.Function):
+    """f(x), keeping x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, kernel: Elementwise) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.kernel = kernel
+        return _value(kernel, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return _slope_in_mode(ctx.kernel, grad, x), None
+
+
+class _Slope(torch.autograd.Function):
+    """grad * f'(x), differentiable itself; the second derivative of f is that of the ATen form."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: torch.Tensor, x: torch.Tensor, kernel: Elementwise) -> torch.Tensor:
+        ctx.save_for_backward(grad, x)
+        ctx.kernel = kernel
+        return _slope(kernel, grad, x)
+
+    @staticmethod
+    def backward(ctx: Any, outer: torch.Tensor) -> Any:
+        grad, x = ctx.saved_tensors
+        differentiable = torch.is_grad_enabled()
+        by_grad = _slope_in_mode(ctx.kernel, outer, x) if ctx.needs_input_grad[0] else None
+        by_x = None
+        if ctx.needs_input_grad[1]:
+            with torch.enable_grad():
+                alias = _differentiable_alias(x, differentiable)
+                (first,) = torch.autograd.grad(ctx.kernel.fallback(alias), alias, grad, create_graph=True)
+                (by_x,) = torch.autograd.grad(first, alias, outer, create_graph=differentiable)
+        return by_grad, by_x, None

@@ -1,0 +1,67 @@
+/* Eight floats in one AVX register, with FMA and F16C. The names are those of vector_portable.h. */
+#ifndef GELU_PATCH_VECTOR_H
+#define GELU_PATCH_VECTOR_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m256 V;
+#define LANES 8
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V v_set(float a) { return _mm256_set1_ps(a); }
+INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE V v_nfma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+INLINE V v_mad(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE V v_rint(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+/* Two factors, since 2^n alone leaves the range of the exponent for n beyond 127 or below -126. */
+INLINE V v_scale(V a, V n) {
+    __m256i whole = _mm256_cvtps_epi32(n);
+    __m256i first = _mm256_srai_epi32(whole, 1);
+    __m256i second = _mm256_sub_epi32(whole, first);
+    __m256i bias = _mm256_set1_epi32(127);
+    V f = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(first, bias), 23));
+    V g = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(second, bias), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(a, f), g);
+}
+
+INLINE V v_abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+/* MINPS and MAXPS return their second operand when one is NaN or both are zeros. */
+INLINE V v_min(float bound, V a) { return _mm256_min_ps(_mm256_set1_ps(bound), a); }
+INLINE V v_max(float bound, V a) { return _mm256_max_ps(_mm256_set1_ps(bound), a); }
+INLINE V v_if_negative(V x, V a, V b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+
+INLINE V v_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void v_store(float *p, V a) { _mm256_storeu_ps(p, a); }
+
+INLINE V v_load_bf16(const uint16_t *p) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+INLINE void v_store_bf16(uint16_t *p, V a) {
+    __m256i bits = _mm256_castps_si256(a);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    rounded = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+    __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+}
+
+INLINE V v_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
+INLINE void v_store_f16(uint16_t *p, V a) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+#include "power_polynomial.h"
+
+#include "tail_rational.h"
+
+#endif

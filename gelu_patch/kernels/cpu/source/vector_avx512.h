@@ -1,0 +1,118 @@
+/* Sixteen floats in one AVX-512 register. The names are those of vector_portable.h, which says what they mean. */
+#ifndef GELU_PATCH_VECTOR_H
+#define GELU_PATCH_VECTOR_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m512 V;
+#define LANES 16
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V v_set(float a) { return _mm512_set1_ps(a); }
+INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE V v_nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+INLINE V v_mad(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE V v_rint(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE V v_scale(V a, V n) { return _mm512_scalef_ps(a, n); }
+INLINE V v_abs(V a) { return _mm512_abs_ps(a); }
+/* MINPS and MAXPS return their second operand when one is NaN or both are zeros. */
+INLINE V v_min(float bound, V a) { return _mm512_min_ps(_mm512_set1_ps(bound), a); }
+INLINE V v_max(float bound, V a) { return _mm512_max_ps(_mm512_set1_ps(bound), a); }
+INLINE V v_if_negative(V x, V a, V b) {
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), a);
+}
+
+INLINE V v_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void v_store(float *p, V a) { _mm512_storeu_ps(p, a); }
+
+INLINE V v_load_bf16(const uint16_t *p) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* Rounding to nearest even in integers: the hardware's conversion would flush subnormal results to zero. */
+INLINE void v_store_bf16(uint16_t *p, V a) {
+    __m512i bits = _mm512_castps_si512(a);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+
+INLINE V v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+
+INLINE void v_store_f16(uint16_t *p, V a) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/* Exponentials, in sixteenths: the low four bits of `raw`, a number with the magic constant added, look up
+ * 2^(0/16) to 2^(15/16) in one register. VSCALEFPS takes the floor of its exponent. */
+typedef struct {
+    V raw, whole;
+} split;
+
+static const float SIXTEENTHS[16] __attribute__((aligned(64))) = {
+    1.0f,         1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f, 1.29683955f, 1.35425555f,
+    1.41421356f,  1.47682615f, 1.54221083f, 1.61049033f, 1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f};
+
+INLINE split v_split(V a, V b) {
+    const V magic = v_set(786432.0f); /* 1.5 * 2^19: the last bit of the sum is 1/16 */
+    V raw = v_fma(a, b, magic);
+    return (split){raw, _mm512_sub_ps(raw, magic)};
+}
+
+INLINE V v_sixteenth(split e) {
+    return _mm512_permutexvar_ps(_mm512_castps_si512(e.raw), _mm512_load_ps(SIXTEENTHS));
+}
+
+/* m * 2^(f + e): 2^f - 1 for |f| <= 1/32 with a relative error of 1.6e-9 in 2^f, ... */
+INLINE V v_times_power_32(V m, split e, V f) {
+    V p = v_fma(v_fma(v_set(0.0555021226f), f, v_set(0.240234345f)), f, v_set(0.693147182f));
+    return v_scale(v_fma(m, p * f, m), e.whole);
+}
+INLINE V v_power_32(split e, V f) { return v_times_power_32(v_sixteenth(e), e, f); }
+INLINE V v_scaled_power_32(V m, split e, V f) { return v_times_power_32(m * v_sixteenth(e), e, f); }
+
+/* ... or 4.3e-7. */
+INLINE V v_times_power_16(V m, split e, V f) {
+    V p = v_fma(v_set(0.240226445f), f, v_set(0.693187979f));
+    return v_scale(v_fma(m, p * f, m), e.whole);
+}
+INLINE V v_power_16(split e, V f) { return v_times_power_16(v_sixteenth(e), e, f); }
+INLINE V v_scaled_power_16(V m, split e, V f) { return v_times_power_16(m * v_sixteenth(e), e, f); }
+
+/* The scaled tail M(t) = exp(t^2/2) Phi(-t) from one polynomial per segment. The segments are the quarters of
+ * the octaves of t + 1, so that four bits of the float t + 1 are the number of the segment, and a permutation of one
+ * register is the look-up of a coefficient. */
+#include "tail_table.h"
+
+#define TAIL(k) _mm512_permutexvar_ps(segment, _mm512_load_ps(TAIL_TABLE[k]))
+
+INLINE V v_tail_32(V t) {
+    __m512i segment = _mm512_srli_epi32(_mm512_castps_si512(_mm512_add_ps(t, v_set(1.0f))), 21);
+    V d = _mm512_sub_ps(t, _mm512_permutexvar_ps(segment, _mm512_load_ps(TAIL_CENTRES)));
+    V p = v_fma(TAIL(6), d, TAIL(5));
+    p = v_fma(p, d, TAIL(4));
+    p = v_fma(p, d, TAIL(3));
+    p = v_fma(p, d, TAIL(2));
+    p = v_fma(p, d, TAIL(1));
+    return v_fma(p, d, TAIL(0));
+}
+#undef TAIL
+
+#define TAIL(k) _mm512_permutexvar_ps(segment, _mm512_load_ps(TAIL_TABLE_16[k]))
+
+INLINE V v_tail_16(V t) {
+    __m512i segment = _mm512_srli_epi32(_mm512_castps_si512(_mm512_add_ps(t, v_set(1.0f))), 21);
+    V d = _mm512_sub_ps(t, _mm512_permutexvar_ps(segment, _mm512_load_ps(TAIL_CENTRES)));
+    V p = v_fma(TAIL(4), d, TAIL(3));
+    p = v_fma(p, d, TAIL(2));
+    p = v_fma(p, d, TAIL(1));
+    return v_fma(p, d, TAIL(0));
+}
+#undef TAIL
+
+#endif
