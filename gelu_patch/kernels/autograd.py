@@ -53,16 +53,26 @@ def _served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     ):
         return False
     return all(
-        type(tensor) in _PLAIN
+        type(tensor) in _PLAIN_TYPES
         and tensor.dtype in kernel.dtypes
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and not (tensor.is_nested or tensor.is_neg() or tensor._is_zerotensor())
+        and torch._C._dispatch_keys(tensor).raw_repr() in _PLAIN_KEYS
         for tensor in tensors
     )
 
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+def _plain_keys() -> frozenset[int]:
+    """The dispatch keys of plain CPU tensors, with and without autograd.
+
+    Any other key stands for what raw memory does not show: a device, sparsity, quantisation, nesting, a pending sign, a
+    batch dimension of vmap in its old and new form, a Python dispatcher.
+    """
+    with torch.inference_mode():
+        inference = torch.empty(0)
+    return frozenset(torch._C._dispatch_keys(tensor).raw_repr() for tensor in (torch.empty(0), inference))
+
+
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+_PLAIN_KEYS = _plain_keys()
 
 
 def _dense(tensor: torch.Tensor) -> bool:

@@ -83,7 +83,7 @@ def load(wanted: str = "", extension: str = EXTENSION) -> Library | Unavailable:
         native = importlib.import_module(extension)
     except ModuleNotFoundError:
         return Unavailable("the C extension was not built; install again where a C compiler is at hand")
-    except ImportError as error:
+    except Exception as error:  # whatever a foreign file raises
         return Unavailable(f"the C extension cannot be loaded: {error}")
     return _checked(native, wanted)
 

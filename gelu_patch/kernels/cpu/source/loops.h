@@ -6,45 +6,51 @@
 
 #include "kernels.h"
 
+#define STEP (2 * LANES)
+
 #define VALUE_LOOP(NAME, TYPE, LOAD, STORE, FORMULA) \
+    INLINE void NAME##_step(TYPE *y, const TYPE *x) { \
+        pair v = LOAD(x); \
+        STORE(y, ((pair){FORMULA(v.a), FORMULA(v.b)})); \
+    } \
     static void NAME(void *out, const void *in, const void *grad, size_t n) { \
         TYPE *y = out; \
         const TYPE *x = in; \
         size_t i = 0; \
         (void)grad; \
-        for (; i + 2 * LANES <= n; i += 2 * LANES) { \
-            V a = FORMULA(LOAD(x + i)), b = FORMULA(LOAD(x + i + LANES)); \
-            STORE(y + i, a); \
-            STORE(y + i + LANES, b); \
-        } \
-        for (; i < n; i += LANES) { \
-            TYPE rest[LANES] = {0}; \
-            size_t bytes = (n - i < LANES ? n - i : LANES) * sizeof(TYPE); \
+        for (; i + STEP <= n; i += STEP) NAME##_step(y + i, x + i); \
+        if (i < n) { \
+            TYPE rest[STEP] = {0}; \
+            size_t bytes = (n - i) * sizeof(TYPE); \
             memcpy(rest, x + i, bytes); \
-            STORE(rest, FORMULA(LOAD(rest))); \
+            NAME##_step(rest, rest); \
             memcpy(y + i, rest, bytes); \
         } \
     }
 
 #define SLOPE_LOOP(NAME, TYPE, LOAD, STORE, FORMULA) \
+    INLINE void NAME##_step(TYPE *d, const TYPE *x, const TYPE *g) { \
+        pair v = LOAD(x), w = LOAD(g); \
+        STORE(d, ((pair){w.a * FORMULA(v.a), w.b * FORMULA(v.b)})); \
+    } \
     static void NAME(void *out, const void *in, const void *grad, size_t n) { \
         TYPE *d = out; \
         const TYPE *x = in, *g = grad; \
         size_t i = 0; \
-        for (; i + LANES <= n; i += LANES) STORE(d + i, LOAD(g + i) * FORMULA(LOAD(x + i))); \
+        for (; i + STEP <= n; i += STEP) NAME##_step(d + i, x + i, g + i); \
         if (i < n) { \
-            TYPE rest[LANES] = {0}, rest_g[LANES] = {0}; \
+            TYPE rest[STEP] = {0}, rest_g[STEP] = {0}; \
             size_t bytes = (n - i) * sizeof(TYPE); \
             memcpy(rest, x + i, bytes); \
             memcpy(rest_g, g + i, bytes); \
-            STORE(rest, LOAD(rest_g) * FORMULA(LOAD(rest))); \
+            NAME##_step(rest, rest, rest_g); \
             memcpy(d + i, rest, bytes); \
         } \
     }
 
 #define LOOPS(NAME) \
-    VALUE_LOOP(NAME##_value_f32, float, v_load, v_store, NAME##_value_32) \
-    SLOPE_LOOP(NAME##_slope_f32, float, v_load, v_store, NAME##_slope_32) \
+    VALUE_LOOP(NAME##_value_f32, float, v_load_f32, v_store_f32, NAME##_value_32) \
+    SLOPE_LOOP(NAME##_slope_f32, float, v_load_f32, v_store_f32, NAME##_slope_32) \
     VALUE_LOOP(NAME##_value_bf16, uint16_t, v_load_bf16, v_store_bf16, NAME##_value_16) \
     SLOPE_LOOP(NAME##_slope_bf16, uint16_t, v_load_bf16, v_store_bf16, NAME##_slope_16) \
     VALUE_LOOP(NAME##_value_f16, uint16_t, v_load_f16, v_store_f16, NAME##_value_16) \

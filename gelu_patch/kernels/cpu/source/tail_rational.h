@@ -14,12 +14,4 @@ INLINE V v_tail_32(V t) {
     return w * v_mad(p, w, v_set(0.1396212921167322f));
 }
 
-/* p = 0.3, largest relative error 9.0e-6. */
-INLINE V v_tail_16(V t) {
-    V w = 1.0f / v_mad(v_set(0.3f), t, v_set(1.0f));
-    V p = v_mad(v_set(-0.07662356087144613f), w, v_set(0.2146186792120179f));
-    p = v_mad(p, w, v_set(-0.015336323481671266f));
-    p = v_mad(p, w, v_set(0.14333394282190318f));
-    p = v_mad(p, w, v_set(0.11395757184869758f));
-    return w * v_mad(p, w, v_set(0.12005420681306764f));
-}
+INLINE V v_tail_16(V t) { return v_tail_32(t); }

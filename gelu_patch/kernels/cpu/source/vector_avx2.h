@@ -6,6 +6,9 @@
 #include <stdint.h>
 
 typedef __m256 V;
+typedef struct {
+    V a, b;
+} pair;
 #define LANES 8
 
 #define INLINE static inline __attribute__((always_inline))
@@ -35,29 +38,36 @@ INLINE V v_if_negative(V x, V a, V b) {
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
 }
 
-INLINE V v_load(const float *p) { return _mm256_loadu_ps(p); }
-INLINE void v_store(float *p, V a) { _mm256_storeu_ps(p, a); }
-
-INLINE V v_load_bf16(const uint16_t *p) {
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+INLINE pair v_load_f32(const float *p) { return (pair){_mm256_loadu_ps(p), _mm256_loadu_ps(p + LANES)}; }
+INLINE void v_store_f32(float *p, pair v) {
+    _mm256_storeu_ps(p, v.a);
+    _mm256_storeu_ps(p + LANES, v.b);
 }
 
-INLINE void v_store_bf16(uint16_t *p, V a) {
+INLINE pair v_load_bf16(const uint16_t *p) {
+    __m256i bits = _mm256_loadu_si256((const __m256i *)p);
+    __m256i odd = _mm256_and_si256(bits, _mm256_set1_epi32((int)0xffff0000));
+    return (pair){_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)), _mm256_castsi256_ps(odd)};
+}
+
+INLINE __m256i round_bf16(V a) {
     __m256i bits = _mm256_castps_si256(a);
     __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-    rounded = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
-    __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+    return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
 }
 
-INLINE V v_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INLINE void v_store_bf16(uint16_t *p, pair v) {
+    __m256i even = _mm256_srli_epi32(round_bf16(v.a), 16);
+    _mm256_storeu_si256((__m256i *)p, _mm256_blend_epi16(even, round_bf16(v.b), 0xaa));
+}
 
-INLINE void v_store_f16(uint16_t *p, V a) {
-    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+INLINE pair v_load_f16(const uint16_t *p) {
+    const __m128i *half = (const __m128i *)p;
+    return (pair){_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
+}
+INLINE void v_store_f16(uint16_t *p, pair v) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128((__m128i *)p + 1, _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
 }
 
 #include "power_polynomial.h"

@@ -6,6 +6,9 @@
 #include <stdint.h>
 
 typedef __m512 V;
+typedef struct {
+    V a, b;
+} pair;
 #define LANES 16
 
 #define INLINE static inline __attribute__((always_inline))
@@ -24,28 +27,39 @@ INLINE V v_if_negative(V x, V a, V b) {
     return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), a);
 }
 
-INLINE V v_load(const float *p) { return _mm512_loadu_ps(p); }
-INLINE void v_store(float *p, V a) { _mm512_storeu_ps(p, a); }
-
-INLINE V v_load_bf16(const uint16_t *p) {
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+INLINE pair v_load_f32(const float *p) { return (pair){_mm512_loadu_ps(p), _mm512_loadu_ps(p + LANES)}; }
+INLINE void v_store_f32(float *p, pair v) {
+    _mm512_storeu_ps(p, v.a);
+    _mm512_storeu_ps(p + LANES, v.b);
 }
 
-/* Rounding to nearest even in integers: the hardware's conversion would flush subnormal results to zero. */
-INLINE void v_store_bf16(uint16_t *p, V a) {
+INLINE pair v_load_bf16(const uint16_t *p) {
+    __m512i bits = _mm512_loadu_si512(p);
+    __m512i odd = _mm512_and_si512(bits, _mm512_set1_epi32((int)0xffff0000));
+    return (pair){_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)), _mm512_castsi512_ps(odd)};
+}
+
+/* The hardware's conversion would flush subnormal results to zero. */
+INLINE __m512i round_bf16(V a) {
     __m512i bits = _mm512_castps_si512(a);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
-    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+    __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    bits = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    return _mm512_mask_add_epi32(bits, odd, bits, _mm512_set1_epi32(1));
 }
 
-INLINE V v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE void v_store_bf16(uint16_t *p, pair v) {
+    __m512i even = _mm512_srli_epi32(round_bf16(v.a), 16);
+    _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, even, round_bf16(v.b)));
+}
 
-INLINE void v_store_f16(uint16_t *p, V a) {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+INLINE pair v_load_f16(const uint16_t *p) {
+    const __m256i *half = (const __m256i *)p;
+    return (pair){_mm512_cvtph_ps(_mm256_loadu_si256(half)), _mm512_cvtph_ps(_mm256_loadu_si256(half + 1))};
+}
+INLINE void v_store_f16(uint16_t *p, pair v) {
+    const int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v.a, mode));
+    _mm256_storeu_si256((__m256i *)p + 1, _mm512_cvtps_ph(v.b, mode));
 }
 
 /* Exponentials, in sixteenths: the low four bits of `raw`, a number with the magic constant added, look up

@@ -6,7 +6,9 @@
  *   v_scale(a, n)    a * 2^n for integral n in [-250, 250]
  *   v_min(k, a)      the smaller; a when a is NaN.  v_max(k, a): the larger; a when a is NaN or both are zeros
  *   v_if_negative(x, a, b)   a where x < 0, else b
- *   v_load*, v_store*        from and to float, bfloat16, float16; stores round to nearest even
+ *   v_load_*, v_store_*      a pair of vectors from and to 2 * LANES floats, bfloat16, float16, in any order, since all is
+ *                            elementwise. Stores round to nearest even. The NaN that come to v_store_bf16 are those of
+ *                            bfloat16 inputs or the processor's own: their lower bits are 0, so rounding keeps them
  *   v_split(a, b)            a*b = whole + f, with f left to the caller to sum exactly: a multiple of 1/16 or of 1
  *   v_power_32(e, f)         2^(e.whole + f); v_scaled_power_32(m, e, f): m times that; _16: for results in 16 bits
  *   v_tail_32(t), v_tail_16(t)   M(t) = exp(t^2/2) Phi(-t) for 0 <= t <= 14.5, for results in 32 and 16 bits
@@ -21,6 +23,9 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float V __attribute__((vector_size(4 * LANES)));
+typedef struct {
+    V a, b;
+} pair;
 typedef int32_t I __attribute__((vector_size(4 * LANES)));
 typedef double W __attribute__((vector_size(8 * LANES)));
 typedef uint16_t H __attribute__((vector_size(2 * LANES)));
@@ -63,54 +68,56 @@ INLINE V v_min(float bound, V a) { return v_choose(a > bound, v_set(bound), a); 
 INLINE V v_max(float bound, V a) { return v_choose(a < bound, v_set(bound), a); }
 INLINE V v_if_negative(V x, V a, V b) { return v_choose(x < 0.0f, a, b); }
 
-INLINE V v_load(const float *p) {
-    V a;
-    memcpy(&a, p, sizeof a);
-    return a;
+INLINE pair v_load_f32(const float *p) {
+    pair v;
+    memcpy(&v, p, sizeof v);
+    return v;
 }
-INLINE void v_store(float *p, V a) { memcpy(p, &a, sizeof a); }
+INLINE void v_store_f32(float *p, pair v) { memcpy(p, &v, sizeof v); }
 
-INLINE I v_load_bits(const uint16_t *p) {
-    H a;
-    memcpy(&a, p, sizeof a);
-    return __builtin_convertvector(a, I);
-}
-INLINE void v_store_bits(uint16_t *p, I bits) {
-    H a = __builtin_convertvector(bits, H);
-    memcpy(p, &a, sizeof a);
+INLINE pair v_load_bf16(const uint16_t *p) {
+    I bits;
+    memcpy(&bits, p, sizeof bits);
+    return (pair){(V)(bits << 16), (V)(bits & ~0xffff)};
 }
 
-INLINE V v_load_bf16(const uint16_t *p) { return (V)(v_load_bits(p) << 16); }
+INLINE I round_bf16(V a) { return (I)a + 0x7fff + (((I)a >> 16) & 1); }
 
-INLINE void v_store_bf16(uint16_t *p, V a) {
-    I bits = (I)a;
-    I rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    I nan = (I)(a != a);
-    v_store_bits(p, (((nan & (bits | 0x400000)) | (~nan & rounded)) >> 16) & 0xffff);
+INLINE void v_store_bf16(uint16_t *p, pair v) {
+    I bits = ((round_bf16(v.a) >> 16) & 0xffff) | (round_bf16(v.b) & ~0xffff);
+    memcpy(p, &bits, sizeof bits);
 }
 
 /* float16 has 10 bits of fraction, 5 of exponent with bias 15. The bits of a number, moved to the place that they have
  * in a float, are the float times 2^-112; subnormals included. */
-INLINE V v_load_f16(const uint16_t *p) {
-    I bits = v_load_bits(p);
+INLINE V half_to_float(I bits) {
     I special = (bits & 0x7c00) == 0x7c00; /* infinities and NaN keep an exponent of ones */
     V a = (V)((bits & 0x7fff) << 13) * 0x1p112f;
     return (V)((I)a | (special & 0x7f800000) | ((bits & 0x8000) << 16));
 }
 
-INLINE void v_store_f16(uint16_t *p, V a) {
-    I sign = ((I)a >> 16) & 0x8000;
+INLINE I float_to_half(V a) {
     V size = v_abs(a);
     I bits = (I)size;
     /* Below 2^-14 the result is subnormal, a multiple of 2^-24: adding 0.5 rounds there. */
     I small = (I)(size + 0.5f) - 0x3f000000;
     I normal = (bits + 0xfff + ((bits >> 13) & 1) - (112 << 23)) >> 13;
-    I half = (I)((I)(size < 0x1p-14f) & small) | ((I)(size >= 0x1p-14f) & normal);
+    I half = ((I)(size < 0x1p-14f) & small) | ((I)(size >= 0x1p-14f) & normal);
     I large = (I)(size >= 65520.0f);
     half = (large & 0x7c00) | (~large & half);
     I nan = (I)(a != a);
     half = (nan & (0x7e00 | ((bits >> 13) & 0x3ff))) | (~nan & half);
-    v_store_bits(p, half | sign);
+    return half | (((I)a >> 16) & 0x8000);
+}
+
+INLINE pair v_load_f16(const uint16_t *p) {
+    H h[2];
+    memcpy(h, p, sizeof h);
+    return (pair){half_to_float(__builtin_convertvector(h[0], I)), half_to_float(__builtin_convertvector(h[1], I))};
+}
+INLINE void v_store_f16(uint16_t *p, pair v) {
+    H h[2] = {__builtin_convertvector(float_to_half(v.a), H), __builtin_convertvector(float_to_half(v.b), H)};
+    memcpy(p, h, sizeof h);
 }
 
 #include "power_polynomial.h"
