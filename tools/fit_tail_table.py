@@ -17,6 +17,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 mpmath.mp.dps = 40
 NODES = 80
+CANDIDATES = 20
 DEGREE_32, DEGREE_16 = 6, 4
 FIRST = 12  # bits 21 to 24 of the float 1.0, the number of the segment that begins at t = 0
 
@@ -45,9 +46,24 @@ def fit(low: float, high: float, centre: float, degree: int) -> tuple[Array, flo
 
 
 def segments() -> list[tuple[float, float, float]]:
-    """(low, high, centre) of the sixteen segments; the first is centred on 0, where t - centre must be exact."""
+    """(low, high, centre) of the sixteen segments; the first is centred on 0, where t - centre must be exact.
+
+    The other centres lie where the constant coefficient is nearly a float, which spares the result one rounding.
+    """
     edges = [2.0**octave * (1 + quarter / 4) - 1 for octave in range(4) for quarter in range(4)] + [15.0]
-    return [(low, high, (low + high) / 2 if low else 0.0) for low, high in itertools.pairwise(edges)]
+    return [(low, high, centre(low, high) if low else 0.0) for low, high in itertools.pairwise(edges)]
+
+
+def centre(low: float, high: float) -> float:
+    """The best of the floats around the middle."""
+    middle = np.float32((low + high) / 2)
+    candidates = [float(middle + np.float32(step) * np.spacing(middle)) for step in range(-CANDIDATES, CANDIDATES)]
+
+    def lost(candidate: float) -> float:
+        constant = fit(low, high, candidate, DEGREE_32)[0][0]
+        return abs(float(np.float32(constant)) / constant - 1)
+
+    return min(candidates, key=lost)
 
 
 def literal(value: float) -> str:
@@ -61,9 +77,9 @@ def row(values: list[float]) -> str:
     return "{" + ",\n     ".join(", ".join(placed[at : at + 4]) for at in (0, 4, 8, 12)) + "}"
 
 
-def table(name: str, degree: int) -> str:
+def table(name: str, degree: int, found: list[tuple[float, float, float]]) -> str:
     """A C array: row k holds the coefficients of the k-th power."""
-    fits = [fit(low, high, centre, degree) for low, high, centre in segments()]
+    fits = [fit(*segment, degree) for segment in found]
     worst = max(error for _, error in fits)
     rows = [row([float(coefficients[power]) for coefficients, _ in fits]) for power in range(degree + 1)]
     head = f"/* Largest relative error {worst:.1e} before rounding. */\n"
@@ -72,11 +88,12 @@ def table(name: str, degree: int) -> str:
 
 def main() -> None:
     """Print the header."""
+    found = segments()
     print("/* Written by tools/fit_tail_table.py, which explains it. */")
     print("#define ALIGNED __attribute__((aligned(64)))")
-    print(f"static const float TAIL_CENTRES[16] ALIGNED =\n    {row([centre for _, _, centre in segments()])};\n")
-    print(table("TAIL_TABLE", DEGREE_32))
-    print(table("TAIL_TABLE_16", DEGREE_16), end="")
+    print(f"static const float TAIL_CENTRES[16] ALIGNED =\n    {row([middle for _, _, middle in found])};\n")
+    print(table("TAIL_TABLE", DEGREE_32, found))
+    print(table("TAIL_TABLE_16", DEGREE_16, found), end="")
 
 
 if __name__ == "__main__":

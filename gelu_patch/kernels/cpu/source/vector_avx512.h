@@ -72,6 +72,13 @@ static const float SIXTEENTHS[16] __attribute__((aligned(64))) = {
     1.0f,         1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f, 1.29683955f, 1.35425555f,
     1.41421356f,  1.47682615f, 1.54221083f, 1.61049033f, 1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f};
 
+/* What is missing there: 2^(k/16) = SIXTEENTHS[k] * (1 + SIXTEENTHS_LOST[k]). */
+static const float SIXTEENTHS_LOST[16] __attribute__((aligned(64))) = {
+    0.0f, 4.62854715e-08f, -1.19921575e-08f, 4.72978243e-08f,
+    3.19341815e-08f, 3.62105723e-08f, -3.09907193e-08f, -7.47521334e-09f,
+    1.71142709e-08f, -3.04768335e-08f, 5.23333421e-09f, 6.10759177e-09f,
+    -1.47196051e-08f, -5.25879518e-09f, -6.12825968e-09f, 5.14060927e-09f};
+
 INLINE split v_split(V a, V b) {
     const V magic = v_set(786432.0f); /* 1.5 * 2^19: the last bit of the sum is 1/16 */
     V raw = v_fma(a, b, magic);
@@ -82,18 +89,25 @@ INLINE V v_sixteenth(split e) {
     return _mm512_permutexvar_ps(_mm512_castps_si512(e.raw), _mm512_load_ps(SIXTEENTHS));
 }
 
-/* m * 2^(f + e): 2^f - 1 for |f| <= 1/32 with a relative error of 1.6e-9 in 2^f, ... */
-INLINE V v_times_power_32(V m, split e, V f) {
-    V p = v_fma(v_fma(v_set(0.0555021226f), f, v_set(0.240234345f)), f, v_set(0.693147182f));
-    return v_scale(v_fma(m, p * f, m), e.whole);
+/* (2^f - 1) / f for |f| <= 1/32, with a relative error of 1.6e-9 in 2^f, ... */
+INLINE V power_polynomial_32(V f) {
+    return v_fma(v_fma(v_set(0.0555021226f), f, v_set(0.240234345f)), f, v_set(0.693147182f));
 }
-INLINE V v_power_32(split e, V f) { return v_times_power_32(v_sixteenth(e), e, f); }
-INLINE V v_scaled_power_32(V m, split e, V f) { return v_times_power_32(m * v_sixteenth(e), e, f); }
+INLINE V v_power_32(split e, V f) {
+    V m = v_sixteenth(e);
+    return v_scale(v_fma(m * f, power_polynomial_32(f), m), e.whole);
+}
+/* The last bit of the look-up counts here, where three more roundings follow. */
+INLINE V v_scaled_power_32(V m, split e, V f) {
+    V lost = _mm512_permutexvar_ps(_mm512_castps_si512(e.raw), _mm512_load_ps(SIXTEENTHS_LOST));
+    m = m * v_sixteenth(e);
+    return v_scale(v_fma(m, v_fma(power_polynomial_32(f), f, lost), m), e.whole);
+}
 
 /* ... or 4.3e-7. */
 INLINE V v_times_power_16(V m, split e, V f) {
     V p = v_fma(v_set(0.240226445f), f, v_set(0.693187979f));
-    return v_scale(v_fma(m, p * f, m), e.whole);
+    return v_scale(v_fma(m * f, p, m), e.whole);
 }
 INLINE V v_power_16(split e, V f) { return v_times_power_16(v_sixteenth(e), e, f); }
 INLINE V v_scaled_power_16(V m, split e, V f) { return v_times_power_16(m * v_sixteenth(e), e, f); }
