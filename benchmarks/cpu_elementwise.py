@@ -4,7 +4,7 @@ Arms of one case run interleaved in one process, in an order that rotates from r
 moment of the machine meets all of them. Writes benchmarks/results/cpu_elementwise.json with every sample (ns per
 element); ratios are of the minima over rounds, which other processes disturb least, with those of the medians beside.
 
-    OMP_NUM_THREADS=1 python benchmarks/cpu_elementwise.py [--rounds 15]
+    OMP_NUM_THREADS=1 python benchmarks/cpu_elementwise.py [--rounds 7]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from gelu_patch.kernels.cpu.library import SLOPE, VALUE, Library, library
 RESULTS = Path(__file__).parent / "results" / "cpu_elementwise.json"
 IN_CACHE, OUT_OF_CACHE = (128, 3072), (4096, 3072)
 CALLS_NS = 3e6  # CPU time of one sample: long against the clock's resolution, short against a time slice
+PLACEMENTS = 4
 Arm = Callable[[], object]
 
 # (case, ours, other, floor, goal): how many times faster ours must be. From the project's plan.
@@ -157,20 +159,20 @@ def small_arms() -> dict[str, Arm]:
     }
 
 
-def cases() -> dict[str, tuple[dict[str, Arm], int]]:
-    """Name -> arms and elements."""
-    found: dict[str, tuple[dict[str, Arm], int]] = {}
+def cases() -> dict[str, tuple[Callable[[], dict[str, Arm]], int]]:
+    """Name -> a maker of the arms (with tensors of their own), and elements."""
+    found: dict[str, tuple[Callable[[], dict[str, Arm]], int]] = {}
     inside, outside = IN_CACHE[0] * IN_CACHE[1], OUT_OF_CACHE[0] * OUT_OF_CACHE[1]
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         for form in ("erf", "tanh", "quick"):
             label = str(dtype)[6:]
-            found[f"{form} forward {label}"] = (forward_arms(form, dtype, IN_CACHE), inside)
-            found[f"{form} backward {label}"] = (backward_arms(form, dtype, IN_CACHE), inside)
-    found["tanh forward and backward by autograd float32"] = (autograd_arms(), inside)
+            found[f"{form} forward {label}"] = (partial(forward_arms, form, dtype, IN_CACHE), inside)
+            found[f"{form} backward {label}"] = (partial(backward_arms, form, dtype, IN_CACHE), inside)
+    found["tanh forward and backward by autograd float32"] = (autograd_arms, inside)
     for dtype in (torch.float32, torch.bfloat16):
-        found[f"out of cache tanh {str(dtype)[6:]}"] = (out_of_cache_arms("tanh", dtype), outside)
-    found["out of cache erf float32"] = (out_of_cache_arms("erf", torch.float32), outside)
-    found["sixteen elements tanh float32"] = (small_arms(), 16)
+        found[f"out of cache tanh {str(dtype)[6:]}"] = (partial(out_of_cache_arms, "tanh", dtype), outside)
+    found["out of cache erf float32"] = (partial(out_of_cache_arms, "erf", torch.float32), outside)
+    found["sixteen elements tanh float32"] = (small_arms, 16)
     return found
 
 
@@ -181,16 +183,20 @@ def cpu_time(arm: Arm, calls: int) -> int:
     return time.thread_time_ns() - started
 
 
-def measure(arms: dict[str, Arm], elements: int, rounds: int) -> dict[str, list[float]]:
-    names = list(arms)
-    calls = {}
-    for name, arm in arms.items():
-        cpu_time(arm, 2)  # warm: pages, caches, choices of algorithm
-        calls[name] = max(1, round(CALLS_NS / max(cpu_time(arm, 1), 1)))
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            samples[name].append(round(cpu_time(arms[name], calls[name]) / calls[name] / elements, 4))
+def measure(make: Callable[[], dict[str, Arm]], elements: int, rounds: int) -> dict[str, list[float]]:
+    """Sample every arm in every round; PLACEMENTS times with fresh tensors, whose pages may collide in the caches."""
+    samples: dict[str, list[float]] = {}
+    for _ in range(PLACEMENTS):
+        arms = make()
+        names = list(arms)
+        calls = {}
+        for name, arm in arms.items():
+            cpu_time(arm, 2)  # warm: pages, caches, choices of algorithm
+            calls[name] = max(1, round(CALLS_NS / max(cpu_time(arm, 1), 1)))
+        for number in range(rounds):
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                spent = cpu_time(arms[name], calls[name]) / calls[name] / elements
+                samples.setdefault(name, []).append(round(spent, 4))
     return samples
 
 
@@ -212,16 +218,14 @@ def bars(samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=7, help="per placement of the tensors")
     rounds = parser.parse_args().rounds
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    with torch.no_grad():
-        found = cases()
     samples = {}
-    for case, (arms, elements) in found.items():
+    for case, (make, elements) in cases().items():
         with torch.set_grad_enabled("autograd" in case):
-            samples[case] = measure(arms, elements, rounds)
+            samples[case] = measure(make, elements, rounds)
         print(case)
         for name, values in samples[case].items():
             print(

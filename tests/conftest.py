@@ -23,6 +23,14 @@ def _on_the_cpu(request, monkeypatch):
         monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
 
 
+@pytest.fixture
+def eager_only(monkeypatch):
+    """Without compiled kernels, a swap of the same mathematics changes no bit, and whatever differs is a fault."""
+    from gelu_patch.kernels.cpu.library import Unavailable
+
+    monkeypatch.setattr("gelu_patch.kernels.cpu.kernel.library", lambda: Unavailable("turned off by a test"))
+
+
 @pytest.fixture(autouse=True)
 def _nothing_leaks():
     """No test may leave a patch on objects that all models of the process share."""

@@ -29,6 +29,7 @@ def test_inspect_as_json_with_a_plan(cli, checkpoint):
     assert content["plan"]["rejected"][0]["reason"] == "outside where"
 
 
+@pytest.mark.usefixtures("eager_only")
 def test_the_whole_way(cli, checkpoint, table, tmp_path):
     """train stock, train fused, eval both on a test file, compare: the commands of the README."""
     for activation in ("stock", "gelu_fused"):
@@ -65,6 +66,7 @@ def test_flags_may_be_written_with_dashes(cli, checkpoint, table, tmp_path):
     assert recorded["bf16"] is True
 
 
+@pytest.mark.usefixtures("eager_only")
 def test_the_swap_alone_on_a_trained_run(cli, runs, table, tmp_path):
     for activation in ("gelu_fused", "relu"):
         done = cli(

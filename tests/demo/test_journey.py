@@ -53,11 +53,11 @@ class TestDemo:
     def test_the_same_mathematics_moves_nothing_and_relu_does(self, finished):
         root, report, _ = finished
         fused, relu = (comparison.fidelity for comparison in report.comparisons[:2])
-        assert fused.max_abs_dlogit == 0.0
+        assert fused.max_abs_dlogit <= 1e-6  # a compiled kernel rounds otherwise than stock
         assert relu.max_abs_dlogit > 1e-3
         stock, fused_arm = RunFolder.open(root / "stock"), RunFolder.open(root / "gelu_fused")
         curves = [[p.loss for p in run.report.training.per_seed[0].curve] for run in (stock, fused_arm)]
-        assert curves[0] == curves[1]
+        assert curves[0] == pytest.approx(curves[1], rel=1e-5)
 
     def test_the_files_are_there(self, finished):
         root, report, _ = finished

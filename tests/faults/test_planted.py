@@ -41,12 +41,14 @@ FAULTS = {
     ),
     "ReLU computed where GELU is asked for": (
         "import gelu_patch.kernels.eager as m, dataclasses as d;"
-        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=m.F.relu)",
+        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=m.F.relu);"
+        "import gelu_patch.kernels.cpu.kernel as c; c._function = lambda name, found: m.F.relu",
         "tests/patching/test_transaction.py::test_real_architectures",
     ),
     "GELU applied twice": (
         "import gelu_patch.kernels.eager as m, dataclasses as d;"
-        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=lambda x: m.gelu(m.gelu(x)))",
+        "twice = lambda x: m.gelu(m.gelu(x)); m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=twice);"
+        "import gelu_patch.kernels.cpu.kernel as c; c._function = lambda name, found: twice",
         "tests/patching/test_transaction.py::test_patch_and_revert",
     ),
     "ReLU under PEFT": (_mutant("m.F.relu"), "tests/traps/test_peft.py"),

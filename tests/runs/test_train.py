@@ -30,6 +30,7 @@ def job(checkpoint, activation="stock", **changes):
     return TrainingJob(**{**fields, **changes})
 
 
+@pytest.mark.usefixtures("eager_only")
 def test_same_mathematics_trains_the_same_and_other_mathematics_does_not(checkpoint, tmp_path):
     runs = {name: train_run(job(checkpoint, name), tmp_path / name) for name in ("stock", "gelu_fused", "relu")}
     losses = {name: [line["loss"] for line in read_log(run.path / "training_log.jsonl")] for name, run in runs.items()}

@@ -57,9 +57,8 @@ INLINE pair v_load_f16(const uint16_t *p) {
     return (pair){_mm512_cvtph_ps(_mm256_loadu_si256(half)), _mm512_cvtph_ps(_mm256_loadu_si256(half + 1))};
 }
 INLINE void v_store_f16(uint16_t *p, pair v) {
-    const int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v.a, mode));
-    _mm256_storeu_si256((__m256i *)p + 1, _mm512_cvtps_ph(v.b, mode));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256((__m256i *)p + 1, _mm512_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 /* Exponentials, in sixteenths: the low four bits of `raw`, a number with the magic constant added, look up
