@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from gelu_patch.activations.base import activations
-from gelu_patch.kernels.base import kernels
+from gelu_patch.kernels.base import Rejected, Request, kernels
+from gelu_patch.kernels.eager import EagerKernel
 
 
 class KernelActivation(nn.Module):
@@ -49,6 +50,13 @@ class KernelActivation(nn.Module):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Apply the activation elementwise: any shape, the same shape and dtype out."""
         return self._function(input)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Return what torch.jit.script compiles: the ATen form where there is one, because C is beyond it."""
+        request = Request(self.activation, "cpu", torch.float32)
+        if isinstance(EagerKernel().answer(request), Rejected):
+            return self
+        return KernelActivation(self.activation, EagerKernel.name, self.original, self.gelu_patch_origin)
 
     def extra_repr(self) -> str:
         """Name the mathematics and who computes it."""

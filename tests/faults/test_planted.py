@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def _mutant(function: str) -> str:
-    """Code that puts ``function`` in the place of GELU's."""
+    """Code that puts ``function`` in the place of GELU's, whichever kernel serves it."""
     return (
         "import gelu_patch.kernels.eager as m, dataclasses as d;"
-        f"m._OPS['gelu'] = d.replace(m._OPS['gelu'], function={function})"
+        f"mutant = {function}; m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=mutant);"
+        "import gelu_patch.kernels.cpu.kernel as c; c._function = lambda name, found: mutant"
     )
 
 
@@ -40,15 +41,11 @@ FAULTS = {
         "tests/contracts/test_kernels.py::test_values",
     ),
     "ReLU computed where GELU is asked for": (
-        "import gelu_patch.kernels.eager as m, dataclasses as d;"
-        "m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=m.F.relu);"
-        "import gelu_patch.kernels.cpu.kernel as c; c._function = lambda name, found: m.F.relu",
+        _mutant("m.F.relu"),
         "tests/patching/test_transaction.py::test_real_architectures",
     ),
     "GELU applied twice": (
-        "import gelu_patch.kernels.eager as m, dataclasses as d;"
-        "twice = lambda x: m.gelu(m.gelu(x)); m._OPS['gelu'] = d.replace(m._OPS['gelu'], function=twice);"
-        "import gelu_patch.kernels.cpu.kernel as c; c._function = lambda name, found: twice",
+        _mutant("lambda x: m.gelu(m.gelu(x))"),
         "tests/patching/test_transaction.py::test_patch_and_revert",
     ),
     "ReLU under PEFT": (_mutant("m.F.relu"), "tests/traps/test_peft.py"),

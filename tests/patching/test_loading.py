@@ -79,7 +79,7 @@ def test_from_pretrained_in_a_block_restores_the_same_mathematics(tmp_path):
     model = saved(tmp_path, "gelu_fused")
     with patch_act2fn("gelu_fused"):
         loaded = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
-    assert torch.equal(logits(loaded), logits(model))
+    assert torch.allclose(logits(loaded), logits(model), atol=1e-6)
     assert len(load_patched(tmp_path)[1]) == 4
 
 

@@ -41,6 +41,7 @@ def test_a_patched_model_equals_one_that_was_built_so(case, target):
 
 
 @every_case
+@pytest.mark.usefixtures("eager_only")
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_comparison_kills_mutants(case, mutant, monkeypatch):
     for name in ("gelu", "gelu_tanh"):
