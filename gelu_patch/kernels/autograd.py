@@ -33,17 +33,21 @@ class Elementwise:
     slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
     dtypes: frozenset[torch.dtype]
 
+    def overwrite(self, dense: torch.Tensor) -> None:
+        """Put f(x) in the place of x, without a graph: dense memory that nobody else may see."""
+        self.value(dense, dense)
+
     def __call__(self, input: torch.Tensor) -> torch.Tensor:
         """Apply to a tensor of any shape; the same shape and dtype come out."""
         # Asked first: a compiler must meet nothing of what follows.
-        if torch.compiler.is_compiling() or not _served(self, input):
+        if torch.compiler.is_compiling() or not served(self, input):
             return self.fallback(input)
         if input.requires_grad and torch.is_grad_enabled():
             return _Value.apply(input, self)  # type: ignore[no-any-return, no-untyped-call]
         return _value(self, input)
 
 
-def _served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
+def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     """Whether these are ordinary tensors and nobody listens to, transforms or records operators."""
     if (
         torch._C._len_torch_dispatch_stack()
@@ -97,7 +101,7 @@ def _value(kernel: Elementwise, x: torch.Tensor) -> torch.Tensor:
 
 def _slope(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """grad * f'(x), without a graph."""
-    if not (_served(kernel, grad, x) and grad.dtype == x.dtype and grad.shape == x.shape):
+    if not (served(kernel, grad, x) and grad.dtype == x.dtype and grad.shape == x.shape):
         return _slope_by_fallback(kernel, grad, x)
     dense = x if _dense(x) else torch.empty_like(x).copy_(x)
     ordered = _alike(grad, dense)
@@ -124,7 +128,7 @@ def _slope_in_mode(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> 
     """grad * f'(x), with a graph when backward itself is to be differentiated."""
     if not torch.is_grad_enabled():
         return _slope(kernel, grad, x)
-    if not _served(kernel, grad, x):
+    if not served(kernel, grad, x):
         return _slope_by_fallback(kernel, grad, x)
     return _Slope.apply(grad, x, kernel)  # type: ignore[no-any-return, no-untyped-call]
 

@@ -29,7 +29,7 @@ class KernelActivation(nn.Module):
         self.kernel = kernel
         self.gelu_patch_origin = origin  # the activation that the model came with; read by `sites`
         self._original = (original,)  # in a tuple: nn.Module would register a bare module as a child
-        self._function = kernels.get(kernel).function(activation)
+        self.function = kernels.get(kernel).function(activation)
 
     @property
     def original(self) -> object:
@@ -49,7 +49,7 @@ class KernelActivation(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Apply the activation elementwise: any shape, the same shape and dtype out."""
-        return self._function(input)
+        return self.function(input)
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Return what torch.jit.script compiles: the ATen form where there is one, because C is beyond it."""
@@ -64,8 +64,8 @@ class KernelActivation(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions of compiled kernels do not pickle; the names find them again.
-        return {key: value for key, value in self.__dict__.items() if key != "_function"}
+        return {key: value for key, value in self.__dict__.items() if key != "function"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._function = kernels.get(self.kernel).function(self.activation)
+        self.function = kernels.get(self.kernel).function(self.activation)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from gelu_patch.activations.recognise import describe
+from gelu_patch.blocks import fusable
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching.plan import Change, Plan
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
@@ -78,4 +79,5 @@ def _changes(model: nn.Module) -> Iterator[Change]:
             before=module.gelu_patch_origin,
             after=module.activation,
             kernel=module.kernel,
+            fused_with=fusable(site, module.function),
         )

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, SupportsIndex
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from gelu_patch import blocks
 from gelu_patch.patching import adapters, saving
 from gelu_patch.patching.current import patched_parts, patched_sites, swapped
 from gelu_patch.patching.guard import guard, unguard
@@ -135,7 +136,9 @@ def models_built_here() -> Iterator[None]:
     finally:
         _being_built.reset(token)
         for model in _alive(models):
-            if not patched_sites(model):
+            sites = patched_sites(model)
+            blocks.follow(sites)
+            if not sites:
                 _detach(model)
 
 

@@ -30,6 +30,7 @@ class Change(BaseModel):
     before: str
     after: str
     kernel: str
+    fused_with: tuple[str, ...] = ()  # the Linears that are computed together with it
 
     @property
     def name(self) -> str:
@@ -151,7 +152,7 @@ class Plan(BaseModel):
                 f"{group[0].before} ({group[0].implementation})",
                 "->",
                 group[0].after,
-                group[0].kernel,
+                _by_whom(group[0]),
                 max(len(change.owners) for change in group),
             )
             for pattern, group in collapse(self.changes)
@@ -166,3 +167,8 @@ class Plan(BaseModel):
             changed = {change.after for change in self.changes if change.changes_mathematics}
             distances = ", ".join(f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed))
             yield f"this changes the mathematics; largest distance from exact GELU on [-8, 8]: {distances}"
+
+
+def _by_whom(change: Change) -> str:
+    linears = sorted({name.rpartition(".")[2] for name in change.fused_with})
+    return " + ".join([change.kernel, *linears])

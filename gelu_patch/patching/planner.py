@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gelu_patch.blocks import fusable
 from gelu_patch.errors import NothingToPatch, UsageError
 from gelu_patch.kernels import KernelActivation, Request, select
 from gelu_patch.patching.plan import Change, Plan, Rejection
@@ -89,6 +90,7 @@ def _decide(
         before=before,
         after=after,
         kernel=kernel.name,
+        fused_with=fusable(site, kernel.function(after)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from torch import nn
 
+from gelu_patch import blocks
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.patching import hooks
@@ -72,7 +73,7 @@ class Patch:
                 refuse_inside_a_step(self.model)
             for replacement in standing:
                 _restore(replacement.owner, replacement.new, replacement.old)
-            hooks.follow(self.model)
+            _settle(self.model)
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +137,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
         if plan.changes_mathematics:
             refuse_inside_a_step(model)
         _commit(replacements)
-        hooks.follow(model)
+        _settle(model)
         return Patch(model, plan, replacements)
 
 
@@ -155,7 +156,7 @@ def unpatch_model(model: nn.Module) -> int:
             assert isinstance(site.target, KernelActivation)
             for owner in site.owners:
                 _restore(owner, site.target, site.target.stock)
-        hooks.follow(model)
+        _settle(model)
         return len(patched)
 
 
@@ -190,6 +191,12 @@ def _commit(replacements: tuple[_Replacement, ...]) -> None:
         for replacement in reversed(done):
             replacement.owner.put(replacement.old)
         raise
+
+
+def _settle(model: nn.Module) -> None:
+    """Bring up what follows from the sites of ``model`` as they are now."""
+    blocks.follow(find_sites(model))
+    hooks.follow(model)
 
 
 def _restore(owner: Owner, current: object, original: object) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 from torch import nn
 
 from gelu_patch.sites.base import Candidate, Form, Owner, Place, is_own_method
 from gelu_patch.sites.finders import Finder, register_finder
 from gelu_patch.sites.inline.found import is_gelu
-from gelu_patch.sites.inline.reading import STOCK_CLASS, Expression, expressions_of, stock_class
-from gelu_patch.sites.inline.rewriting import change_class, is_rewritten, rewritten_class
+from gelu_patch.sites.inline.reading import Expression, expressions_of, stock_class
+from gelu_patch.sites.inline.rewriting import give, take
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,11 @@ class InlineOwner(Owner):
         return vars(self.parent).get(self.expression.attribute, self.expression)
 
     def put(self, thing: object) -> None:
-        """Set the replacement; the expression itself undoes it. Each step leaves a module that runs rightly."""
-        attributes, now = vars(self.parent), cast(type, type(self.parent))
-        if not isinstance(thing, Expression):
-            attributes[self.expression.attribute] = thing
-            if not is_rewritten(now):
-                change_class(self.parent, rewritten_class(now))
-            return
-        attributes.pop(self.expression.attribute, None)
-        # A class that somebody else put on top of ours stays; without a replacement ours computes the stock function.
-        if STOCK_CLASS in vars(now) and not _is_replaced_anywhere(self.parent):
-            change_class(self.parent, vars(now)[STOCK_CLASS])
-
-
-def _is_replaced_anywhere(module: nn.Module) -> bool:
-    return any(e.attribute in vars(module) for e in expressions_of(stock_class(type(module))))
+        """Set the replacement; the expression itself undoes it."""
+        if isinstance(thing, Expression):
+            take(self.parent, self.expression.attribute)
+        else:
+            give(self.parent, self.expression.attribute, thing)
 
 
 def _expressions(place: Place) -> Iterator[Candidate]:

@@ -92,10 +92,11 @@ def expressions_of(kind: type) -> tuple[Expression, ...]:
 
     A look-up such as ``ACT2FN[self.config.hidden_act]`` is one whatever it gives; ask ``activation_of``.
     """
-    return tuple(_expressions(kind))
+    return tuple(e for method, name in reachable_methods(kind) for e in _of_method(kind, method, name))
 
 
-def _expressions(kind: type) -> Iterator[Expression]:
+def reachable_methods(kind: type) -> Iterator[tuple[Method, str]]:
+    """Yield the methods that instances of a class can run, each with its name in keys; none that a library wrote."""
     above: dict[str, Method | None] = {}  # the nearest definition of each name
     for owner in kind.__mro__:
         if STOCK_CLASS in vars(owner) or _belongs_to_a_library(owner):
@@ -103,9 +104,9 @@ def _expressions(kind: type) -> Iterator[Expression]:
         methods = {method.name: method for method in methods_of(owner)}
         for name, method in methods.items():
             if name not in above:
-                yield from _of_method(kind, method, name)
+                yield method, name
             elif _calls_super(above[name]):
-                yield from _of_method(kind, method, f"{owner.__name__}.{name}")
+                yield method, f"{owner.__name__}.{name}"
         above = {name: methods.get(name) for name in vars(owner)} | above
 
 

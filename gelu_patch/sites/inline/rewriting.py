@@ -12,12 +12,13 @@ import copyreg
 import functools
 import pickle
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from gelu_patch.sites.base import is_own_method
 from gelu_patch.sites.inline.methods import Edit, Method, rewrite
+from gelu_patch.sites.inline.pairs import TIMES, Pair, pairs_of, times
 from gelu_patch.sites.inline.reading import STOCK_CLASS, Expression, expressions_of, find_expression, stock_class
 
 
@@ -31,18 +32,22 @@ def rewritten_class(kind: type) -> Any:
     methods = _rewritten_methods(kind)
     own = methods.pop(stock_class(kind), {})
     inherited = [_subclass(owner, (), methods[owner]) for owner in kind.__mro__ if owner in methods]
-    return _subclass(kind, tuple(inherited), own | {STOCK_CLASS: kind, "__reduce_ex__": _reduce})
+    extra = {STOCK_CLASS: kind, "__reduce_ex__": _reduce, TIMES: staticmethod(times)}
+    return _subclass(kind, tuple(inherited), own | extra)
 
 
 def _rewritten_methods(kind: type) -> dict[type, dict[str, Any]]:
-    groups: dict[Method, list[Expression]] = {}
+    edits: dict[Method, list[Edit]] = {}
+    pairs = pairs_of(stock_class(kind))
+    around = {pair.activation: pair for pair in pairs}
     for expression in expressions_of(stock_class(kind)):
         if expression.obstacle is None:
-            groups.setdefault(expression.method, []).append(expression)
+            edits.setdefault(expression.method, []).extend(_edits(expression, around.get(expression)))
+    for pair in pairs:
+        edits.setdefault(pair.method, []).extend(pair.edits())
     methods: dict[type, dict[str, Any]] = {}
-    for method, expressions in groups.items():
-        edits = [edit for expression in expressions for edit in _edits(expression)]
-        methods.setdefault(method.owner, {})[method.name] = rewrite(method, edits)
+    for method, changes in edits.items():
+        methods.setdefault(method.owner, {})[method.name] = rewrite(method, changes)
     return methods
 
 
@@ -54,6 +59,31 @@ def _subclass(kind: type, more_bases: tuple[type, ...], namespace: dict[str, Any
 def is_rewritten(kind: type) -> bool:
     """Tell whether a stand-in is at work in a class, also when somebody put another class on top of it."""
     return any(STOCK_CLASS in vars(base) for base in kind.__mro__)
+
+
+def give(module: nn.Module, attribute: str, thing: object) -> None:
+    """Set what the rewritten methods look for, and see that they run. Each step leaves a module that runs rightly.
+
+    Raises UnreadableMethod, with nothing changed.
+    """
+    now = cast(type, type(module))
+    kind = now if is_rewritten(now) else rewritten_class(now)
+    vars(module)[attribute] = thing
+    if kind is not now:
+        change_class(module, kind)
+
+
+def take(module: nn.Module, attribute: str) -> None:
+    """Undo ``give``; with the last attribute the module's own class comes back."""
+    vars(module).pop(attribute, None)
+    now = cast(type, type(module))
+    # A class that somebody else put on top of ours stays; with no attribute ours computes what the stock class does.
+    if STOCK_CLASS in vars(now) and not any(name in vars(module) for name in _attributes(stock_class(now))):
+        change_class(module, vars(now)[STOCK_CLASS])
+
+
+def _attributes(kind: type) -> list[str]:
+    return [*(e.attribute for e in expressions_of(kind)), *(pair.attribute for pair in pairs_of(kind))]
 
 
 def change_class(module: nn.Module, kind: type) -> None:
@@ -68,8 +98,9 @@ def change_class(module: nn.Module, kind: type) -> None:
             module.__dict__[name] = MethodType(getattr(kind, value.__name__), module)
 
 
-def _edits(expression: Expression) -> list[Edit]:
+def _edits(expression: Expression, pair: Pair | None) -> list[Edit]:
     new = f'(getattr({expression.method.self_name}, "{expression.attribute}", None) or {expression.found.callee})'
+    new = pair.around(new) if pair else new
     return [Edit(edit.span, edit.text.replace("{replacement}", new)) for edit in expression.found.edits]
 
 

@@ -1,0 +1,46 @@
+"""What stands between a Linear and an activation in a patched module, and computes both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gelu_patch.blocks import guards, linear
+from gelu_patch.kernels import KernelActivation
+from gelu_patch.sites.inline.pairs import FRESH, Pair
+
+
+class Block:
+    """Computes ``activation(linear(x))`` of one module, with the activation in place where that is safe.
+
+    It knows the module and looks both up at every call, so it stays right whatever is put there. The result does not
+    depend on it, but for the rounding of the matrix product.
+    """
+
+    def __init__(self, parent: nn.Module, pair: Pair, activation: KernelActivation) -> None:
+        self.parent = parent
+        self.pair = pair
+        self._replacement = activation  # of an expression: a call that is under way while a patch is undone ends by it
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out."""
+        before, after = getattr(self.parent, self.pair.linear), self._activation()
+        kernel = None if torch.compiler.is_compiling() else guards.kernel_for(before, after, x)
+        if kernel is None or guards.wants_gradient(before, x):
+            return after(before(x))  # type: ignore[no-any-return]
+        out = linear.apply(before, x)
+        kernel.overwrite(out)
+        if self.pair.product is not None:
+            setattr(out, FRESH, True)
+        return out
+
+    def done(self, out: Any) -> Any:
+        """Stand where the activation stood."""
+        return out
+
+    def _activation(self) -> Any:
+        if isinstance(self.pair.activation, str):
+            return getattr(self.parent, self.pair.activation)
+        return vars(self.parent).get(self.pair.activation.attribute, self._replacement)

@@ -1,0 +1,268 @@
+"""Where the code of a method gives the output of a Linear to an activation and to nothing else.
+
+``h = self.c_fc(h); h = self.act(h)`` and ``self.act(self.wi_0(x))``. There both may be computed as one, because nobody
+can see what lies between them; and in ``self.act(self.gate(x)) * self.up(x)`` the product may overwrite the gate.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from gelu_patch.activations.recognise import looks_like_activation
+from gelu_patch.sites.inline.methods import Edit, Method, Span, UnreadableMethod, parse
+from gelu_patch.sites.inline.names import Names
+from gelu_patch.sites.inline.reading import Expression, expressions_of, reachable_methods
+
+# Running one of these runs all of its parts, always.
+_STRAIGHT = (ast.Assign, ast.Return, ast.Call, ast.BinOp, ast.keyword, ast.Tuple)
+
+# In these, a name that is bound inside of an expression belongs elsewhere or is forbidden.
+_OWN_SCOPE = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """``activation`` of the output of ``linear``, both attributes of the module; or the activation is an expression.
+
+    ``nested`` when the calls are, so that the activation's callee is evaluated first. ``product`` is a product whose
+    left factor is the result, used nowhere else.
+    """
+
+    stock_class: type
+    method: Method
+    key: str
+    linear: str
+    activation: str | Expression
+    linear_callee: Span
+    activation_callee: Span
+    nested: bool
+    product: ast.BinOp | None = None
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of the module that holds what computes both."""
+        return "_gelu_patch_pair_" + self.key.replace(".", "_")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return find_pair, (self.stock_class, self.key)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pair:
+        return self
+
+    @property
+    def _ask(self) -> str:
+        """Source that looks for the attribute, once, and keeps it in a local variable for the other half."""
+        return f'({self.attribute} := getattr({self.method.self_name}, "{self.attribute}", None))'
+
+    def around(self, activation: str) -> str:
+        """Return source for the callee of the activation: what was computed already passes through ``done``."""
+        here = self._ask if self.nested else self.attribute
+        return f"({here} and {self.attribute}.done or {activation})"
+
+    def edits(self) -> Iterator[Edit]:
+        """Make the method call the attribute instead of the Linear, and nothing instead of the activation."""
+        module = self.method.self_name
+        here = self.attribute if self.nested else self._ask
+        yield Edit(self.linear_callee, f"({here} or {module}.{self.linear})")
+        if isinstance(self.activation, str):
+            yield Edit(self.activation_callee, self.around(f"{module}.{self.activation}"))
+        if self.product is not None:
+            yield from _product_edits(self.product, f"{module}.{TIMES}")
+
+
+# The method of a rewritten class that multiplies, into its first factor when that is known to be nobody else's.
+TIMES = "_gelu_patch_times"
+
+
+# A tensor with this attribute is a result that nothing but the code of one method can see.
+FRESH = "_gelu_patch_fresh"
+
+
+def times(gate: Any, other: Any) -> Any:
+    """``gate * other``, into ``gate`` when it is fresh, no gradient wants it and the result has its shape and dtype."""
+    if (
+        torch.compiler.is_compiling()
+        or vars(gate).pop(FRESH, None) is None
+        or type(other) is not torch.Tensor
+        or (other.shape, other.dtype, other.device) != (gate.shape, gate.dtype, gate.device)
+        or (torch.is_grad_enabled() and other.requires_grad)
+    ):
+        return gate * other
+    return gate.mul_(other)
+
+
+def _product_edits(product: ast.BinOp, function: str) -> Iterator[Edit]:
+    left, right = Span.of(product.left), Span.of(product.right)
+    yield Edit(Span(left.line, left.column, left.line, left.column), f"{function}(")
+    yield Edit(Span(left.end_line, left.end_column, right.line, right.column), ", ")
+    yield Edit(Span(right.end_line, right.end_column, right.end_line, right.end_column), ")")
+
+
+@functools.cache
+def pairs_of(kind: type) -> tuple[Pair, ...]:
+    """Return the pairs in the methods that instances of a class run; none where the source cannot be read."""
+    return tuple(_pairs(kind))
+
+
+def find_pair(kind: type, key: str) -> Pair | None:
+    """Return the pair of a class that is called ``key``, or None: another version of its code may have none."""
+    return next((pair for pair in pairs_of(kind) if pair.key == key), None)
+
+
+def _pairs(kind: type) -> Iterator[Pair]:
+    for method, name in reachable_methods(kind):
+        if not method.name.startswith("__"):
+            expressions = [e for e in expressions_of(kind) if e.method == method and e.obstacle is None]
+            try:
+                yield from _Search(kind, method, name, expressions).pairs()
+            except UnreadableMethod:
+                continue
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A call of ``self.name(...)``, or of an expression that is a GELU, with one argument."""
+
+    name: str | Expression
+    callee: Span
+    argument: ast.expr
+
+
+class _Search:
+    def __init__(self, kind: type, method: Method, name: str, expressions: Sequence[Expression]) -> None:
+        self.kind, self.method, self.name = kind, method, name
+        self.tree = parse(method)
+        self.names = Names(method)
+        self.inline = {e.found.edits[0].span: e for e in expressions if not e.found.inside}
+        self.loads = [n.id for n in ast.walk(self.tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+        self.tries = any(isinstance(node, ast.Try) for node in ast.walk(self.tree))
+        self.shared = {*method.function.__code__.co_cellvars, *method.function.__code__.co_freevars}
+
+    def pairs(self) -> Iterator[Pair]:
+        numbers: dict[str, int] = {}
+        products = [node for node in _walk(self.tree) if isinstance(node, ast.BinOp) and _is_plain_product(node)]
+        for linear, activation, nested, result in [*self._nested(), *self._in_sequence()]:
+            label = activation.name if isinstance(activation.name, str) else activation.name.found.label
+            key = f"{self.name}.{linear.name}.{label}"
+            numbers[key] = number = numbers.get(key, -1) + 1
+            yield Pair(
+                self.kind,
+                self.method,
+                f"{key}.{number}" if number else key,
+                str(linear.name),
+                activation.name,
+                linear.callee,
+                activation.callee,
+                nested,
+                next((p for p in products if self._overwrites(p, result)), None),
+            )
+
+    def _nested(self) -> Iterator[tuple[_Called, _Called, bool, ast.expr]]:
+        for node in _walk(self.tree):
+            activation = self._activation(node)
+            if activation is not None and (linear := self._linear(activation.argument)) is not None:
+                assert isinstance(node, ast.Call)
+                yield linear, activation, True, self._bound_name(node)
+
+    def _in_sequence(self) -> Iterator[tuple[_Called, _Called, bool, ast.expr]]:
+        for block in _blocks(self.tree):
+            for first, second in pairwise(block):
+                match first:
+                    case ast.Assign(targets=[ast.Name(id=between)], value=value):
+                        linear = self._linear(value)
+                    case _:
+                        continue
+                if linear is None or between in self.shared or not self._is_last_use(between, second):
+                    continue
+                for node in _always_run(second):
+                    activation = self._activation(node)
+                    if activation is not None and getattr(activation.argument, "id", None) == between:
+                        assert isinstance(node, ast.Call)
+                        yield linear, activation, False, self._bound_name(node)
+
+    def _linear(self, node: ast.AST) -> _Called | None:
+        called = self._called(node)
+        return called if called and not looks_like_activation(str(called.name)) else None
+
+    def _activation(self, node: ast.AST) -> _Called | None:
+        if isinstance(node, ast.Call) and Span.of(node.func) in self.inline and len(node.args) == 1:
+            callee = Span.of(node.func)
+            return _Called(self.inline[callee], callee, node.args[0])
+        called = self._called(node)
+        return called if called and looks_like_activation(str(called.name)) else None
+
+    def _called(self, node: ast.AST) -> _Called | None:
+        if not isinstance(node, ast.Call) or len(node.args) != 1 or node.keywords:
+            return None
+        path = self.names.of_self(node.func)
+        if path is None or len(path) != 1 or isinstance(node.args[0], ast.Starred):
+            return None
+        return _Called(path[0], Span.of(node.func), node.args[0])
+
+    def _is_last_use(self, name: str, statement: ast.stmt) -> bool:
+        """Whether nobody can see the value of ``name`` after ``statement``, which uses it once."""
+        here = sum(
+            isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load) for n in ast.walk(statement)
+        )
+        rebound = isinstance(statement, ast.Assign) and [getattr(t, "id", None) for t in statement.targets] == [name]
+        gone = rebound or (isinstance(statement, ast.Return) and not self.tries) or self.loads.count(name) == 1
+        return here == 1 and gone
+
+    def _bound_name(self, call: ast.Call) -> ast.expr:
+        """The variable that holds the result of a call and is read once, or the call itself."""
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name) as target], value=value) if value is call:
+                    return target if self.loads.count(name) == 1 and name not in self.shared else call
+        return call
+
+    @staticmethod
+    def _overwrites(product: ast.BinOp, result: ast.expr) -> bool:
+        left = product.left
+        return left is result or (isinstance(left, ast.Name) and left.id == getattr(result, "id", None))
+
+
+def _is_plain_product(node: ast.BinOp) -> bool:
+    """``a * b`` without brackets around a factor, whose places the syntax tree does not tell."""
+    left, right = Span.of(node.left), Span.of(node.right)
+    between = Span(left.line, left.column, right.end_line, right.end_column)
+    return isinstance(node.op, ast.Mult) and Span.of(node) == between
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a method but those in scopes of their own."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _OWN_SCOPE):
+            yield child
+            yield from _walk(child)
+
+
+def _always_run(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, _STRAIGHT):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _always_run(child)
+
+
+def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The lists of statements that run one after the other."""
+    for part in (node, *_walk(node)):
+        for field in ("body", "orelse", "finalbody"):
+            statements = getattr(part, field, None)
+            if isinstance(statements, list):
+                yield statements
