@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gelu_patch.blocks import guards, linear
+from gelu_patch.blocks.packed import PackedWeight
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.sites.inline.pairs import FRESH, Pair
 
@@ -23,6 +24,7 @@ class Block:
         self.parent = parent
         self.pair = pair
         self._replacement = activation  # of an expression: a call that is under way while a patch is undone ends by it
+        self._packed = PackedWeight()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out."""
@@ -30,7 +32,7 @@ class Block:
         kernel = None if torch.compiler.is_compiling() else guards.kernel_for(before, after, x)
         if kernel is None or guards.wants_gradient(before, x):
             return after(before(x))  # type: ignore[no-any-return]
-        out = linear.apply(before, x)
+        out = linear.apply(before, x, self._packed if after.memory == "speed" else None)
         kernel.overwrite(out)
         if self.pair.product is not None:
             setattr(out, FRESH, True)

@@ -9,58 +9,100 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gelu_patch.blocks.packed import PackedWeight
+
 VARIABLE = "GELU_PATCH_LINEAR"
 
-_Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+Library = Literal["torch", "onednn"]
 
 # oneDNN is taken when it needs less than this share of PyTorch's time.
 _CLEARLY_FASTER = 0.97
 _BUDGET = 0.03  # seconds for the measurement of a shape, as long as each has run twice
 _ROUNDS = 7
 
-_choices: dict[tuple[object, ...], _Product] = {}
+_choices: dict[tuple[object, ...], Library] = {}
 
 
-def apply(linear: nn.Module, x: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True)
+class Product:
+    """``x @ weight.T + bias``: x of shape (..., in features), weight seen as (out features, in features)."""
+
+    x: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    transposed: bool  # Conv1D keeps its weight as (in, out)
+    packed: PackedWeight | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows x has as a matrix."""
+        return self.x.numel() // self.x.shape[-1]
+
+    def run(self, library: Library) -> torch.Tensor:
+        """Return the product, in new memory."""
+        return self._by_onednn() if library == "onednn" else self._by_torch()
+
+    def _by_torch(self) -> torch.Tensor:
+        if not self.transposed:
+            return F.linear(self.x, self.weight, self.bias)
+        # As Conv1D has it; the result is a view of memory that nobody else has.
+        assert self.bias is not None
+        flat = torch.addmm(self.bias, self.x.reshape(-1, self.x.shape[-1]), self.weight)
+        return flat.view(*self.x.shape[:-1], self.weight.shape[1])
+
+    def _by_onednn(self) -> torch.Tensor:
+        weight = self.packed.of(self.weight, self.transposed, self.rows) if self.packed is not None else None
+        if weight is None:
+            weight = self.weight.t() if self.transposed else self.weight
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(self.x, weight, self.bias, "none", [], "")
+        return product
+
+
+def apply(linear: nn.Module, x: torch.Tensor, packed: PackedWeight | None = None) -> torch.Tensor:
     """Return what the forward of an ``nn.Linear`` or ``Conv1D`` returns for x of shape (..., in features).
 
-    The result is new memory. Nothing is kept for a backward.
+    The result is new memory. Nothing is kept for a backward. ``packed`` is where a packed weight may be kept.
     """
-    # Conv1D keeps its weight as (in, out).
     weight, bias = cast(torch.Tensor, linear.weight), cast("torch.Tensor | None", linear.bias)
-    weight = weight if type(linear) is nn.Linear else weight.t()
+    product = Product(x, weight, bias, type(linear) is not nn.Linear, packed)
     with torch.no_grad():
-        return _choice(x, weight, bias)(x, weight, bias)
+        library = _choice(product)
+        if library == "torch" and packed is not None:
+            packed.drop()
+        return product.run(library)
 
 
-def _choice(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> _Product:
+def _choice(product: Product) -> Library:
+    x = product.x
     if not _may_choose(x.dtype) or torch.are_deterministic_algorithms_enabled() or not x.numel():
-        return _by_torch
-    rows = x.numel() // x.shape[-1]
+        return "torch"
     key = (
         x.dtype,
-        tuple(weight.shape),
-        weight.is_contiguous(),
-        rows.bit_length(),
+        tuple(product.weight.shape),
+        product.transposed,
+        product.packed is not None,
+        product.rows.bit_length(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
     )
     if key not in _choices:
-        _choices[key] = _measured(x, weight, bias)
+        _choices[key] = _measured(product)
     return _choices[key]
 
 
 @cache
 def _may_choose(dtype: torch.dtype) -> bool:
-    if os.environ.get(VARIABLE, "measure") == "torch" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if os.environ.get(VARIABLE, "measure") == "torch":
+        return False
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     operators = torch.ops.mkldnn
     return hasattr(operators, "_linear_pointwise") and (
@@ -68,27 +110,14 @@ def _may_choose(dtype: torch.dtype) -> bool:
     )
 
 
-def _measured(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> _Product:
-    arms = (_by_torch, _by_onednn)
-    best = [float("inf")] * len(arms)
+def _measured(product: Product) -> Library:
+    best = dict.fromkeys(get_args(Library), float("inf"))
     begin = time.perf_counter()
     for done in range(_ROUNDS):
-        for number, arm in enumerate(arms):
+        for library in best:
             start = time.perf_counter()
-            arm(x, weight, bias)
-            best[number] = min(best[number], time.perf_counter() - start)
+            product.run(library)
+            best[library] = min(best[library], time.perf_counter() - start)
         if done and time.perf_counter() - begin > _BUDGET:
             break
-    return _by_onednn if best[1] < _CLEARLY_FASTER * best[0] else _by_torch
-
-
-def _by_torch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    if weight.is_contiguous() or bias is None:
-        return F.linear(x, weight, bias)
-    # As Conv1D has it; the result is a view of memory that nobody else has.
-    return torch.addmm(bias, x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], weight.shape[0])
-
-
-def _by_onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
+    return "onednn" if best["onednn"] < _CLEARLY_FASTER * best["torch"] else "torch"
