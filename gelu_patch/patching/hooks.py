@@ -19,7 +19,7 @@ from typing import Any, ClassVar, SupportsIndex
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from gelu_patch.patching import adapters, saving
+from gelu_patch.patching import adapters, recording, saving
 from gelu_patch.patching.current import patched_parts, patched_sites, swapped
 from gelu_patch.patching.guard import guard, unguard
 
@@ -115,6 +115,7 @@ def follow(model: nn.Module) -> None:
     adapters.quiet_peft()
     for module in model.modules():
         _attach(module)
+    recording.follow(model, (site.target for site in sites))
     if swapped(site.target for site in sites):
         guard(model)  # a model around it could lie
 
@@ -135,7 +136,10 @@ def models_built_here() -> Iterator[None]:
     finally:
         _being_built.reset(token)
         for model in _alive(models):
-            if not patched_sites(model):
+            sites = patched_sites(model)
+            if sites:
+                recording.follow(model, (site.target for site in sites))
+            else:
                 _detach(model)
 
 
@@ -148,6 +152,7 @@ def _attach(module: nn.Module) -> None:
 
 def _detach(module: nn.Module) -> None:
     unguard(module)
+    recording.forget(module)
     for hook in _HOOKS:
         hook.detach(module)
 
@@ -175,5 +180,7 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
         _attach(parent)
         if swapped(parts):
             guard(parent)
+        if adapters.is_peft_model(parent) and any(map(recording.wants_recording, parts)):
+            recording.record(parent)  # it may call the forward of the model inside, without its hooks
     elif adapters.is_peft_model(parent):
         LoadAdapter.attach(parent)
