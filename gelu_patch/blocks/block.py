@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from gelu_patch.blocks import guards, linear
 from gelu_patch.blocks.packed import PackedWeight
-from gelu_patch.kernels import KernelActivation
+from gelu_patch.kernels import KernelActivation, recompute
 from gelu_patch.sites.inline.pairs import FRESH, Pair
 
 
@@ -29,8 +30,12 @@ class Block:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out."""
         before, after = getattr(self.parent, self.pair.linear), self._activation()
-        kernel = None if torch.compiler.is_compiling() else guards.kernel_for(before, after, x)
-        if kernel is None or guards.wants_gradient(before, x):
+        if torch.compiler.is_compiling() or not guards.are_plain(before, after, x):
+            return after(before(x))  # type: ignore[no-any-return]
+        if guards.wants_gradient(before, x):
+            return _keeping_x(before, after, x) if after.memory == "max" else after(before(x))
+        kernel = guards.kernel_for(before, after, x)
+        if kernel is None:
             return after(before(x))  # type: ignore[no-any-return]
         out = linear.apply(before, x, self._packed if after.memory == "speed" else None)
         kernel.overwrite(out)
@@ -46,3 +51,17 @@ class Block:
         if isinstance(self.pair.activation, str):
             return getattr(self.parent, self.pair.activation)
         return vars(self.parent).get(self.pair.activation.attribute, self._replacement)
+
+
+def _keeping_x(before: nn.Module, after: KernelActivation, x: torch.Tensor) -> torch.Tensor:
+    """Both, with a graph that keeps ``x`` alone; the next operation need not keep the result either."""
+    device = x.device.type
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
+    def both(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, dtype, enabled):
+            return after(before(x))  # type: ignore[no-any-return]
+
+    out: torch.Tensor = checkpoint(both, x, use_reentrant=False, preserve_rng_state=False)
+    recompute.note(out, both, x)
+    return out

@@ -7,6 +7,8 @@ what is looked at here, and then the modules are called one after the other.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
@@ -16,23 +18,23 @@ from gelu_patch.kernels.autograd import Elementwise, served
 from gelu_patch.sites.neighbours import is_plain_linear
 
 
-def kernel_for(linear: object, activation: object, x: object) -> Elementwise | None:
-    """Return the kernel that may overwrite the output of ``linear`` for input ``x`` of shape (..., in features).
+def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[KernelActivation]:
+    """Whether calling the two modules on ``x`` runs nothing but the product and an activation of this package."""
+    return (
+        type(activation) is KernelActivation
+        and type(x) is torch.Tensor
+        and is_plain_linear(linear)
+        and not _is_watched(linear)
+        and not _is_watched(activation)
+        and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+        and not torch._C._len_torch_function_stack()
+    )
 
-    None when the two have to be called one after the other.
-    """
-    if type(activation) is not KernelActivation or type(x) is not torch.Tensor or not isinstance(linear, nn.Module):
-        return None
+
+def kernel_for(linear: nn.Module, activation: KernelActivation, x: torch.Tensor) -> Elementwise | None:
+    """Return the kernel that may overwrite the output of plain modules for x of shape (..., in features), or None."""
     kernel = activation.function
-    if (
-        not isinstance(kernel, Elementwise)
-        or not is_plain_linear(linear)
-        or _is_watched(linear)
-        or _is_watched(activation)
-        or _has_any_global_hook()  # type: ignore[no-untyped-call]
-        or torch.is_autocast_enabled(x.device.type)
-        or torch._C._len_torch_function_stack()
-    ):
+    if not isinstance(kernel, Elementwise) or torch.is_autocast_enabled(x.device.type):
         return None
     parameters = list(linear.parameters())
     if not served(kernel, x, *parameters) or any(parameter.dtype != x.dtype for parameter in parameters):

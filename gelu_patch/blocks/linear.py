@@ -74,10 +74,7 @@ def apply(linear: nn.Module, x: torch.Tensor, packed: PackedWeight | None = None
     weight, bias = cast(torch.Tensor, linear.weight), cast("torch.Tensor | None", linear.bias)
     product = Product(x, weight, bias, type(linear) is not nn.Linear, packed)
     with torch.no_grad():
-        library = _choice(product)
-        if library == "torch" and packed is not None:
-            packed.drop()
-        return product.run(library)
+        return product.run(_choice(product))
 
 
 def _choice(product: Product) -> Library:

@@ -1,6 +1,7 @@
-"""The weight of a Linear in oneDNN's own order of memory, for ``memory="speed"``: a second copy that products run faster on.
+"""The weight of a Linear in the order of memory that oneDNN likes best, for ``memory="speed"``: a second copy.
 
-It belongs to nobody but its block: it is in no state_dict, copy or pickle, and it is made again when the weight changes.
+It belongs to nobody but its block: it is in no state_dict, copy or pickle, and it is made again when the weight
+changes.
 """
 
 from __future__ import annotations
@@ -47,10 +48,6 @@ class PackedWeight:
             packed = torch.ops.mkldnn._reorder_linear_weight((plain.t() if transposed else plain).contiguous(), rows)
             self._kept = _Packed(weakref.ref(weight), weight._version, weight.data_ptr(), _sample(weight), packed)
         return self._kept.packed
-
-    def drop(self) -> None:
-        """Free the memory."""
-        self._kept = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_kept": None}

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from rich.console import Console
 
 from gelu_patch.environment import OFFLINE_VARIABLES
+from gelu_patch.memory import DEFAULT, checked
 
 if TYPE_CHECKING:
     from gelu_patch.reporting.run_folder import RunFolder
@@ -39,10 +40,20 @@ class Arm(BaseModel):
         "relu, or stock to leave the model as it is.",
     )
     where: list[str] | None = Field(None, description="Glob on site paths; may be repeated.")
+    memory: str = Field(
+        DEFAULT,
+        description="What training keeps for backward: balanced (computes activations again, same gradients), speed "
+        "(keeps everything) or max (keeps least).",
+    )
     task: str = Field("text-classification", description="What the model is asked.")
     per_device_eval_batch_size: int = Field(32, description="Examples per forward in evaluation.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub model.")
+
+    @field_validator("memory")
+    @classmethod
+    def _known_memory(cls, value: str) -> str:
+        return checked(value)
 
 
 class Columns(BaseModel):

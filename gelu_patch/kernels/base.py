@@ -79,6 +79,10 @@ class Kernel(ABC):
     def saved_tensors(self, activation: str) -> int:
         """Return how many distinct tensors the function keeps for backward."""
 
+    def keeps_input(self, activation: str) -> bool:
+        """Return whether the input itself is one of them: then computing the output again costs no memory."""
+        return False
+
     @abstractmethod
     def bound(self, activation: str, dtype: torch.dtype) -> Bound:
         """Return the declared accuracy of the values."""

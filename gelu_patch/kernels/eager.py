@@ -55,12 +55,14 @@ def relu2(x: torch.Tensor) -> torch.Tensor:
 class _Op:
     """A function and what its bound is made of.
 
-    ``roundings`` is how often a 16-bit result is rounded on the way, ``tail`` the absolute error that ATen's
-    float32 GELU has left of -5, ``limit`` where values or gradients stop being finite.
+    ``keeps_input``: one of the saved tensors is the input itself. ``roundings`` is how often a 16-bit result is rounded
+    on the way, ``tail`` the absolute error that ATen's float32 GELU has left of -5, ``limit`` where values or gradients
+    stop being finite.
     """
 
     function: Function
     saved_tensors: int = 1
+    keeps_input: bool = True
     roundings: int = 1
     tail: float = 2e-6
     limit: float = 1e18
@@ -69,10 +71,10 @@ class _Op:
 _OPS: dict[str, _Op] = {
     "gelu": _Op(gelu),
     "gelu_tanh": _Op(gelu_tanh),
-    "gelu_quick": _Op(gelu_quick, roundings=3),
+    "gelu_quick": _Op(gelu_quick, keeps_input=False, roundings=3),
     "gelu_10": _Op(gelu_10, saved_tensors=2),
-    "relu": _Op(F.relu, roundings=0, tail=0.0),
-    "relu2": _Op(relu2, tail=0.0, limit=1e9),
+    "relu": _Op(F.relu, keeps_input=False, roundings=0, tail=0.0),
+    "relu2": _Op(relu2, keeps_input=False, tail=0.0, limit=1e9),
     "silu": _Op(F.silu),
 }
 
@@ -99,9 +101,18 @@ class EagerKernel(Kernel):
         """Return the composition of ATen ops."""
         return _OPS[activations.get(activation).name].function
 
+    @staticmethod
+    def functions() -> dict[str, Function]:
+        """Return all of its functions."""
+        return {name: op.function for name, op in _OPS.items()}
+
     def saved_tensors(self, activation: str) -> int:
         """Return 1, but for the clipped form 2."""
         return _OPS[activations.get(activation).name].saved_tensors
+
+    def keeps_input(self, activation: str) -> bool:
+        """Return whether the first op keeps the input as it is."""
+        return _OPS[activations.get(activation).name].keeps_input
 
     def bound(self, activation: str, dtype: torch.dtype) -> Bound:
         """Rounding of the result, and of each op that a 16-bit result passes through; and ATen's left tail."""

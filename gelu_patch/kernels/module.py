@@ -8,8 +8,15 @@ import torch
 from torch import nn
 
 from gelu_patch.activations.base import activations
-from gelu_patch.kernels.base import Rejected, Request, kernels
+from gelu_patch.kernels import recompute
+from gelu_patch.kernels.base import kernels
 from gelu_patch.kernels.eager import EagerKernel
+from gelu_patch.memory import DEFAULT, Memory
+
+# TorchScript skips what this guards; it would also read a comment that begins with "type:" inside of a method.
+_is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]  # torch does not export it
+
+_FOUND_BY_NAME = {"function", "scriptable_function", "_can_be_recomputed"}
 
 
 class KernelActivation(nn.Module):
@@ -23,13 +30,21 @@ class KernelActivation(nn.Module):
     # torch.jit.script compiles every property of a module unless told otherwise.
     __jit_unused_properties__: ClassVar = ["original", "stock", "gelu_patch_activation"]
 
-    def __init__(self, activation: str, kernel: str, original: object, origin: str) -> None:
+    def __init__(self, activation: str, kernel: str, original: object, origin: str, memory: Memory = DEFAULT) -> None:
         super().__init__()
         self.activation = activations.get(activation).name
         self.kernel = kernel
         self.gelu_patch_origin = origin  # the activation that the model came with; read by `sites`
         self._original = (original,)  # in a tuple: nn.Module would register a bare module as a child
-        self.function = kernels.get(kernel).function(activation)
+        self.memory: Memory = memory
+        self._find_function()
+
+    def _find_function(self) -> None:
+        kernel = kernels.get(self.kernel)
+        self.function = kernel.function(self.activation)
+        # C is beyond torch.jit.script, which compiles the ATen form where there is one.
+        self.scriptable_function = EagerKernel.functions().get(self.activation, self.function)
+        self._can_be_recomputed = self.memory != "speed" and kernel.keeps_input(self.activation)
 
     @property
     def original(self) -> object:
@@ -49,14 +64,13 @@ class KernelActivation(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Apply the activation elementwise: any shape, the same shape and dtype out."""
-        return self.function(input)
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """Return what torch.jit.script compiles: the ATen form where there is one, because C is beyond it."""
-        request = Request(self.activation, "cpu", torch.float32)
-        if isinstance(EagerKernel().answer(request), Rejected):
-            return self
-        return KernelActivation(self.activation, EagerKernel.name, self.original, self.gelu_patch_origin)
+        if _is_scripting():
+            output = self.scriptable_function(input)
+        else:
+            output = self.function(input)
+            if self._can_be_recomputed:
+                recompute.note(output, self.function, input)
+        return output
 
     def extra_repr(self) -> str:
         """Name the mathematics and who computes it."""
@@ -64,8 +78,9 @@ class KernelActivation(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions of compiled kernels do not pickle; the names find them again.
-        return {key: value for key, value in self.__dict__.items() if key != "function"}
+        return {key: value for key, value in self.__dict__.items() if key not in _FOUND_BY_NAME}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.function = kernels.get(self.kernel).function(self.activation)
+        vars(self).setdefault("memory", DEFAULT)
+        self._find_function()

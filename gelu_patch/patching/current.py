@@ -9,6 +9,7 @@ from torch import nn
 from gelu_patch.activations.recognise import describe
 from gelu_patch.blocks import fusable
 from gelu_patch.kernels import KernelActivation
+from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.patching.plan import Change, Plan
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
 from gelu_patch.sites import Site, find_sites
@@ -40,7 +41,9 @@ def current_plan(model: nn.Module) -> Plan:
     """Return what is patched on ``model`` right now, as a plan from its stock state."""
     changes = tuple(_changes(model))
     names = {change.after if change.changes_mathematics else SAME_MATHEMATICS for change in changes}
-    return Plan(model=class_name(model), target=", ".join(sorted(names)) or "stock", changes=changes)
+    return Plan(
+        model=class_name(model), target=", ".join(sorted(names)) or "stock", memory=_memory(model), changes=changes
+    )
 
 
 def current_activations(model: nn.Module) -> dict[str, str]:
@@ -65,6 +68,12 @@ def class_name(model: nn.Module) -> str:
     """Return the name of the class that the model was built with, whatever stands in for it now."""
     name: str = stock_class(type(model)).__name__
     return name
+
+
+def _memory(model: nn.Module) -> Memory:
+    """The memory mode of all patched sites; the default when they differ, because a plan has one."""
+    modes = {part.memory for part in patched_parts(model)}
+    return modes.pop() if len(modes) == 1 else DEFAULT
 
 
 def _changes(model: nn.Module) -> Iterator[Change]:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from gelu_patch import blocks
-from gelu_patch.patching import adapters, saving
+from gelu_patch.patching import adapters, recording, saving
 from gelu_patch.patching.current import patched_parts, patched_sites, swapped
 from gelu_patch.patching.guard import guard, unguard
 
@@ -116,6 +116,7 @@ def follow(model: nn.Module) -> None:
     adapters.quiet_peft()
     for module in model.modules():
         _attach(module)
+    recording.follow(model, (site.target for site in sites))
     if swapped(site.target for site in sites):
         guard(model)  # a model around it could lie
 
@@ -138,7 +139,9 @@ def models_built_here() -> Iterator[None]:
         for model in _alive(models):
             sites = patched_sites(model)
             blocks.follow(sites)
-            if not sites:
+            if sites:
+                recording.follow(model, (site.target for site in sites))
+            else:
                 _detach(model)
 
 
@@ -151,6 +154,7 @@ def _attach(module: nn.Module) -> None:
 
 def _detach(module: nn.Module) -> None:
     unguard(module)
+    recording.forget(module)
     for hook in _HOOKS:
         hook.detach(module)
 
@@ -178,5 +182,7 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
         _attach(parent)
         if swapped(parts):
             guard(parent)
+        if adapters.is_peft_model(parent) and any(map(recording.wants_recording, parts)):
+            recording.record(parent)  # it may call the forward of the model inside, without its hooks
     elif adapters.is_peft_model(parent):
         LoadAdapter.attach(parent)

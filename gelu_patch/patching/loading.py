@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from gelu_patch.errors import ModelNotFound, PatchConflict, UnsupportedModel
+from gelu_patch.memory import Memory, checked
 from gelu_patch.patching.config_names import stock_config
 from gelu_patch.patching.current import class_name, current_activations
 from gelu_patch.patching.saving import variant_of
@@ -25,13 +26,19 @@ _ACCESS = (
 
 
 def load_patched(
-    directory: str | os.PathLike[str], model_class: Any = None, *, config: Any = None, **kwargs: Any
+    directory: str | os.PathLike[str],
+    model_class: Any = None,
+    *,
+    config: Any = None,
+    memory: Memory | None = None,
+    **kwargs: Any,
 ) -> tuple[Any, Patch]:
     """Load a checkpoint with its patch; return the model and the patch, which can be reverted.
 
     ``directory`` may be a Hub id. ``model_class`` has ``from_pretrained`` (default: the class that the config
-    names); ``kwargs`` go to it, ``config`` is the checkpoint's config if it is loaded already. A surrounding
-    ``patch_act2fn`` has no effect: the checkpoint says what it computes.
+    names); ``kwargs`` go to it, ``config`` is the checkpoint's config if it is loaded already. ``memory`` (see
+    ``plan_patch``) replaces the saved one. A surrounding ``patch_act2fn`` has no effect: the checkpoint says what it
+    computes.
 
     Raises ModelNotFound when there is no sidecar, DataError when it is damaged, too new or does not belong to the
     config.json, PatchConflict when it belongs to another model, and UnsupportedModel when the checkpoint needs
@@ -66,6 +73,9 @@ def load_patched(
         )
     if class_name(model) != sidecar.model and getattr(config, "auto_map", None) and not access["trust_remote_code"]:
         raise _untrusted(directory)  # Transformers has put a class of its own in the place of the remote one
+    if memory is not None:
+        plan = sidecar.plan.model_copy(update={"memory": checked(memory)})
+        sidecar = sidecar.model_copy(update={"plan": plan})
     return model, apply_sidecar(model, sidecar)
 
 

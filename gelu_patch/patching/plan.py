@@ -14,6 +14,7 @@ from rich.console import Group
 from gelu_patch.activations.base import activations
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import DataError, DataNotFound
+from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.sites.base import Form
 from gelu_patch.sites.table import as_text, collapse, plain_table
 
@@ -72,6 +73,7 @@ class Plan(BaseModel):
     model: str
     target: str
     where: str | None = None
+    memory: Memory = DEFAULT
     changes: tuple[Change, ...] = ()
     rejected: tuple[Rejection, ...] = ()
 
@@ -89,7 +91,7 @@ class Plan(BaseModel):
     def digest(self) -> str:
         """SHA-256 of which sites compute what: two plans with one digest give models of the same mathematics.
 
-        Kernels, versions, the target's wording and what is left alone do not count.
+        Kernels, memory, versions, the target's wording and what is left alone do not count.
         """
         content = [[change.site, sorted(change.owners), change.before, change.after] for change in self.changes]
         return hashlib.sha256(json.dumps(sorted(content), separators=(",", ":")).encode()).hexdigest()
@@ -163,6 +165,8 @@ class Plan(BaseModel):
             reasons = dict.fromkeys(rejection.reason for rejection in rejections)
             yield f"left alone: {pattern}: {'; '.join(reasons)}"
         yield f"{self.model}: {len(self.changes)} of {self.n_sites} GELU sites to patch (target {self.target})"
+        if self.memory != DEFAULT:
+            yield f"memory: {self.memory}"
         if self.changes_mathematics:
             changed = {change.after for change in self.changes if change.changes_mathematics}
             distances = ", ".join(f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed))

@@ -8,6 +8,7 @@ from torch import nn
 from gelu_patch.blocks import fusable
 from gelu_patch.errors import NothingToPatch, UsageError
 from gelu_patch.kernels import KernelActivation, Request, select
+from gelu_patch.memory import DEFAULT, Memory, checked
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.selectors import (
     SAME_MATHEMATICS,
@@ -22,22 +23,24 @@ from gelu_patch.patching.selectors import (
 from gelu_patch.sites import Site, find_sites
 
 
-def plan_patch(model: nn.Module, target: Target, where: Where = None) -> Plan:
+def plan_patch(model: nn.Module, target: Target, where: Where = None, *, memory: Memory = DEFAULT) -> Plan:
     """Return what ``patch_model`` would do, without touching ``model``.
 
     ``target`` is ``"gelu_fused"`` (the mathematics that each site has now, by the best kernel), the name of an
     activation, or a mapping from globs to these; the first glob that matches a site counts. ``where`` limits
     the sites: a glob on dotted paths, a compiled regular expression, a function of a ``Site``, or a list of
-    these. Raises UnknownName for an unknown target, UsageError for a selector that matches no site.
+    these. ``memory`` says what training keeps for the backward pass (``gelu_patch.memory``). Raises UnknownName for an
+    unknown target or memory, UsageError for a selector that matches no site.
     """
-    rules, selectors = as_rules(target), as_selectors(where)
+    rules, selectors, memory = as_rules(target), as_selectors(where), checked(memory)
     sites = [site for site in find_sites(model) if site.is_gelu]
     _check_that_each_selects_something(sites, [*selectors, *(glob for glob, _ in rules)])
-    outcomes = [_decide(model, site, rules, selectors) for site in sites]
+    outcomes = [_decide(model, site, rules, selectors, memory) for site in sites]
     return Plan(
         model=type(model).__name__,
         target=target if isinstance(target, str) else ", ".join(f"{g}={n}" for g, n in rules),
         where=describe_where(where),
+        memory=memory,
         changes=tuple(outcome for outcome in outcomes if isinstance(outcome, Change)),
         rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)),
     )
@@ -56,7 +59,11 @@ def _check_that_each_selects_something(sites: list[Site], selectors: list[Select
 
 
 def _decide(
-    model: nn.Module, site: Site, rules: tuple[tuple[str, str], ...], selectors: tuple[Selector, ...]
+    model: nn.Module,
+    site: Site,
+    rules: tuple[tuple[str, str], ...],
+    selectors: tuple[Selector, ...],
+    memory: Memory,
 ) -> Change | Rejection:
     def reject(reason: str, *, by_request: bool = False) -> Rejection:
         return Rejection(site=site.name, reason=reason, by_request=by_request)
@@ -80,7 +87,7 @@ def _decide(
     except UsageError as error:
         return reject(error.why or error.what)
     current = site.target
-    if isinstance(current, KernelActivation) and (current.activation, current.kernel) == (after, kernel.name):
+    if isinstance(current, KernelActivation) and _state(current) == (after, kernel.name, memory):
         return reject(f"it already is {after} by {kernel.name}", by_request=True)
     return Change(
         site=site.name,
@@ -92,6 +99,10 @@ def _decide(
         kernel=kernel.name,
         fused_with=fusable(site, kernel.function(after)),
     )
+
+
+def _state(current: KernelActivation) -> tuple[str, str, Memory]:
+    return current.activation, current.kernel, current.memory
 
 
 _SHARED = (

@@ -14,6 +14,7 @@ from torch import nn
 from gelu_patch import blocks
 from gelu_patch.errors import NothingToPatch, PatchConflict
 from gelu_patch.kernels import KernelActivation
+from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.patching import hooks
 from gelu_patch.patching.current import patched_sites, swapped
 from gelu_patch.patching.handover import check_unhooked, hand_back, hand_over
@@ -95,11 +96,17 @@ class Patch:
 
 
 def patch_model(
-    model: nn.Module, target: Target, where: Where = None, *, example_inputs: object = None, allow_empty: bool = False
+    model: nn.Module,
+    target: Target,
+    where: Where = None,
+    *,
+    memory: Memory = DEFAULT,
+    example_inputs: object = None,
+    allow_empty: bool = False,
 ) -> Patch:
     """Replace the GELU activations of ``model`` in place and return the handle that undoes it.
 
-    ``target`` and ``where`` are those of ``plan_patch``. All sites are replaced or none: any failure leaves
+    ``target``, ``where`` and ``memory`` are those of ``plan_patch``. All sites are replaced or none: any failure leaves
     the model as it was. Parameters, buffers, ``state_dict`` keys and the config are not touched. Raises
     NothingToPatch when no site was replaced, unless ``allow_empty``.
 
@@ -107,7 +114,7 @@ def patch_model(
     raised, with the patch undone, when a GELU ran that was not replaced and that ``where`` did not leave out.
     """
     with _LOCK:
-        plan = plan_patch(model, target, where)
+        plan = plan_patch(model, target, where, memory=memory)
         if not plan.changes and not allow_empty:
             raise _nothing_to_patch(model, plan)
         if example_inputs is None:
@@ -132,7 +139,9 @@ def apply_plan(model: nn.Module, plan: Plan) -> Patch:
     with _LOCK:
         sites = {site.name: site for site in find_sites(check_model(model))}
         replacements = tuple(
-            replacement for change in plan.changes for replacement in _build(change, sites.get(change.site))
+            replacement
+            for change in plan.changes
+            for replacement in _build(change, sites.get(change.site), plan.memory)
         )
         if plan.changes_mathematics:
             refuse_inside_a_step(model)
@@ -160,7 +169,7 @@ def unpatch_model(model: nn.Module) -> int:
         return len(patched)
 
 
-def _build(change: Change, site: Site | None) -> Iterator[_Replacement]:
+def _build(change: Change, site: Site | None, memory: Memory) -> Iterator[_Replacement]:
     if site is None or site.activation != change.before:
         found = f"it is {site.activation} ({site.implementation})" if site else "the model has no such site"
         raise PatchConflict(
@@ -175,6 +184,7 @@ def _build(change: Change, site: Site | None) -> Iterator[_Replacement]:
         change.kernel,
         original=old,
         origin=getattr(old, "gelu_patch_origin", change.before),
+        memory=memory,
     )
     hand_over(old, new)
     for owner in site.owners:

@@ -91,7 +91,7 @@ def _evaluate(job: EvaluationJob, run: RunFolder, trained: Report | None, progre
     )
     loaded.model.to(best_device())
     if job.activation != STOCK:
-        patch_model(loaded.model, job.activation, job.where)
+        patch_model(loaded.model, job.activation, job.where, memory=job.memory)
     with progress.bar(f"evaluate {job.activation}") as update:
         evaluation = evaluate_model(
             loaded.model,

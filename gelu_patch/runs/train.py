@@ -96,7 +96,7 @@ def train_run(
     loaded = load_for_training(job)
     loaded.model.to(best_device())  # before patching: a kernel is chosen for the device
     if job.activation != STOCK:
-        patch_model(loaded.model, job.activation, job.where)
+        patch_model(loaded.model, job.activation, job.where, memory=job.memory)
     data = _encode(job, loaded)
     # Everything that can be wrong with the request is known by now: only then is anything written.
     folder = RunFolder.create(output_dir, overwrite=overwrite)

@@ -8,8 +8,8 @@ from itertools import chain
 
 import torch
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
+from gelu_patch.kernels.recompute import observing
 from gelu_patch.reporting.schema import Memory
 from gelu_patch.sites import find_sites
 from gelu_patch.sites.modes import modes_restored
@@ -19,9 +19,10 @@ from gelu_patch.timing.workloads import Inputs, Shape
 def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
     """Run one forward in training mode and count what is kept for backward.
 
-    Bytes are those of distinct storages, without parameters and buffers. For the activation sites, a storage is
-    counted once a site: its input, which a Linear made, is the site's when the site keeps it. Sites that are
-    plain functions in attributes cannot be told apart from their surroundings and are counted in the total only.
+    Bytes are those of distinct storages, without parameters and buffers, and without what backward will compute again
+    (``gelu_patch.memory``). For the activation sites, a storage is counted once a site: its input, which a Linear made,
+    is the site's when the site keeps it. Sites that are plain functions in attributes cannot be told apart from their
+    surroundings and are counted in the total only.
     """
     ledger = _Ledger(model)
     with modes_restored(model), ledger.watching(model), torch.random.fork_rng(), torch.enable_grad():
@@ -48,13 +49,12 @@ class _Ledger:
         self.total: dict[int, int] = {}
         self.per_site: dict[int, dict[int, int]] = {}
 
-    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _see(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._weights:
             self.total[storage.data_ptr()] = storage.nbytes()
             for site in self._inside:
                 self.per_site[site][storage.data_ptr()] = storage.nbytes()
-        return tensor
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
@@ -66,7 +66,7 @@ class _Ledger:
                 handles.append(site.target.register_forward_pre_hook(self._enter))
                 handles.append(site.target.register_forward_hook(self._leave))
         try:
-            with saved_tensors_hooks(self._pack, lambda tensor: tensor):
+            with observing(self._see):
                 yield
         finally:
             for handle in handles:

@@ -69,6 +69,13 @@ def test_an_unknown_activation(train, tmp_path, name, hint):
     assert not (tmp_path / "run").exists()
 
 
+def test_an_unknown_memory(cli, train, table, checkpoint, tmp_path):
+    words = ("unknown memory mode 'balance'", "did you mean 'balanced'")
+    assert_refused(train(activation="gelu_fused", memory="balance"), USAGE, *words)
+    assert_refused(cli("eval", checkpoint, "--test_file", table, "--memory", "balance"), USAGE, *words)
+    assert not (tmp_path / "run").exists()
+
+
 def test_where_that_matches_nothing(train, tmp_path):
     assert_refused(train(activation="relu", where="decoder.*"), USAGE, "matches none of the 2 GELU sites")
     assert not (tmp_path / "run").exists()

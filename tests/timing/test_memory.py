@@ -52,7 +52,8 @@ def test_gpt2_goes_from_four_tensors_to_one():
     element = 2 * 8 * 4 * 32 * F32  # the intermediate size is four times the hidden size
     assert kept["stock"].activation_saved_bytes == 2 * 4 * element
     assert kept["gelu_fused"].activation_saved_bytes == 2 * element
-    assert kept["stock"].saved_for_backward_bytes - kept["gelu_fused"].saved_for_backward_bytes == 2 * 3 * element
+    # Three of the four, and the output, which the next Conv1D keeps in the stock model.
+    assert kept["stock"].saved_for_backward_bytes - kept["gelu_fused"].saved_for_backward_bytes == 2 * 4 * element
 
 
 def test_modes_hooks_and_random_numbers_are_put_back():

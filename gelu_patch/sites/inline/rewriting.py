@@ -40,14 +40,17 @@ def _rewritten_methods(kind: type) -> dict[type, dict[str, Any]]:
     edits: dict[Method, list[Edit]] = {}
     pairs = pairs_of(stock_class(kind))
     around = {pair.activation: pair for pair in pairs}
-    for expression in expressions_of(stock_class(kind)):
-        if expression.obstacle is None:
-            edits.setdefault(expression.method, []).extend(_edits(expression, around.get(expression)))
+    replaceable = [expression for expression in expressions_of(stock_class(kind)) if expression.obstacle is None]
+    for expression in replaceable:
+        edits.setdefault(expression.method, []).extend(_edits(expression, around.get(expression)))
     for pair in pairs:
         edits.setdefault(pair.method, []).extend(pair.edits())
     methods: dict[type, dict[str, Any]] = {}
     for method, changes in edits.items():
-        methods.setdefault(method.owner, {})[method.name] = rewrite(method, changes)
+        methods.setdefault(method.owner, {})[method.name] = new = rewrite(method, changes)
+        if not any(expression.method == method for expression in replaceable):
+            # TorchScript compiles the source of what is wrapped: the same function, without asking for a block.
+            vars(new)["__wrapped__"] = vars(method.owner)[method.name]
     return methods
 
 
