@@ -8,7 +8,7 @@ Every piece goes into benchmarks/results/cpu_models.json as soon as it is measur
     python benchmarks/cpu_models.py                                       # all of it: hours
     python benchmarks/cpu_models.py --only gpt2:float32:infer --rounds 9  # two pieces: one thread, two threads
     python benchmarks/cpu_models.py --only '*:1' --without torch.compile
-    python benchmarks/cpu_models.py --quick                               # does it run? under a minute; numbers of no worth
+    python benchmarks/cpu_models.py --quick                               # does it run? no numbers of worth
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class Setting:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
         return next(self.model.parameters()).dtype
 
 

@@ -34,6 +34,7 @@ class GPT2Up(nn.Module):
         self.act = ACT2FN["gelu_new"]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, seq, outer)`` for ``(batch, seq, inner)``."""
         hidden_states = self.c_fc(hidden_states)
         return self.act(hidden_states)
 

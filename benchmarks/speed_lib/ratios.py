@@ -30,16 +30,26 @@ def speed(samples: Mapping[str, Sequence[float]], ours: str, other: str) -> Spee
     return Speed(found.ratio, *found.interval, min(samples[other]) / min(samples[ours]))
 
 
-def noise(control: Speed) -> float:
-    """Return how far the A/A control, an arm against itself, reaches from 1."""
-    return max(1 - control.low, control.high - 1, 0.0)
+def noise(control: Speed | None) -> float:
+    """Return how far the A/A control, an arm against itself, reaches from 1; 0 where there was none."""
+    return 0.0 if control is None else max(1 - control.low, control.high - 1, 0.0)
+
+
+def side(found: Speed, level: float, control: Speed | None) -> int:
+    """Return 1 when the arm is faster than ``level`` times the other, -1 when it is not, 0 when that is open.
+
+    The interval must lie on one side, and the ratio farther from ``level`` than the control reaches from 1.
+    """
+    if abs(found.ratio / level - 1) < noise(control):
+        return 0
+    return 1 if found.low >= level else -1 if found.high < level else 0
 
 
 def effect(found: Speed, control: Speed | None) -> str:
-    """Say in words what the ratio shows; a gain must exclude 1 and exceed what an arm gains over itself."""
+    """Say in words what the ratio shows; no gain is claimed that an arm may have over itself."""
     if found.low <= 1 <= found.high:
         return "no gain: the interval covers 1"
-    if control is not None and abs(found.ratio - 1) <= noise(control):
+    if not side(found, 1, control):
         return f"no gain: stock differs from itself by up to {noise(control):.1%}"
     if found.ratio > 1:
         return f"{found.ratio:.2f} times as fast"
@@ -47,19 +57,15 @@ def effect(found: Speed, control: Speed | None) -> str:
 
 
 def judge(found: Speed, control: Speed | None, floor: float, goal: float | None = None) -> str:
-    """Say whether a bar was reached: the interval must lie beyond it, not only the ratio.
-
-    The interval is widened by what the A/A control misses 1 by. A floor of 1 is "not slower", with MARGIN; an interval
-    wholly below 1 is slower all the same.
-    """
-    bias = 0.0 if control is None else max(control.low - 1, 1 - control.high, 0.0)
-    low, high = found.low / (1 + bias), found.high * (1 + bias)
-    if goal is not None and low >= goal:
+    """Say whether a bar was reached. A floor of 1 is "not slower", with MARGIN; what is slower for sure misses it."""
+    if goal is not None and side(found, goal, control) > 0:
         return "goal reached"
-    if low >= floor:
+    if side(found, floor, control) > 0:
         return "reached" if goal is None else "floor reached"
-    if high < floor:
+    if side(found, floor, control) < 0:
         return "**MISSED**"
-    if floor == 1 and low >= 1 - MARGIN:
+    if floor == 1 and found.low >= 1 - MARGIN and noise(control) <= MARGIN:
         return f"reached: not slower (margin {MARGIN:.0%})"
-    return "undecided: the interval covers the bar"
+    if found.low < floor <= found.high:
+        return "undecided: the interval covers the bar"
+    return f"undecided: nearer to the bar than the control's {noise(control):.1%}"
