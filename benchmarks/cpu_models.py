@@ -5,7 +5,7 @@ twice, as the A/A control. Inference is one forward of 8x128 tokens; a training 
 without an optimizer. One thread is timed by its CPU time, two by the wall clock.
 Every piece goes into benchmarks/results/cpu_models.json as soon as it is measured, and replaces its last measurement.
 
-    python benchmarks/cpu_models.py                                       # all of it: hours
+    python benchmarks/cpu_models.py                                       # all of it: about two hours
     python benchmarks/cpu_models.py --only gpt2:float32:infer --rounds 9  # two pieces: one thread, two threads
     python benchmarks/cpu_models.py --only '*:1' --without torch.compile
     python benchmarks/cpu_models.py --quick                               # does it run? no numbers of worth

@@ -9,6 +9,7 @@ from .markdown import Json, measured, table
 from .names import AGAIN, COMPILED, STOCK
 from .ratios import effect, judge, speed
 
+FEWEST_ROUNDS = 9  # of fewer, the bootstrap's interval of a median is little more than the two extremes
 PHASES = {"infer": "inference", "train": "training step"}
 
 
@@ -30,16 +31,18 @@ def write(result: Json) -> tuple[str, list[str]]:
     return "\n\n".join([measured(pieces.values()), explained, bars, *details]), [row[4] for row in rows]
 
 
-def is_whole(piece: Json) -> bool:
-    """Tell whether the piece is of the model that its title names, which alone can reach or miss a bar."""
-    return piece["layers"] == piece["layers_of_the_model"] and not piece["quick"]
+def unfit(piece: Json) -> str:
+    """Say why the piece can neither reach nor miss a bar of the model that its title names; "" when it can."""
+    if piece["quick"]:
+        return "tiny"
+    if piece["layers"] != piece["layers_of_the_model"]:
+        return f"{piece['layers']} of {piece['layers_of_the_model']} layers"
+    rounds = len(piece["samples"][STOCK])
+    return f"only {rounds} rounds" if rounds < FEWEST_ROUNDS else ""
 
 
 def title_of(piece: Json) -> str:
-    if is_whole(piece):
-        return str(piece["title"])
-    part = "tiny" if piece["quick"] else f"{piece['layers']} of {piece['layers_of_the_model']} layers"
-    return f"{piece['title']} (**{part}**)"
+    return f"{piece['title']} (**{unfit(piece)}**)" if unfit(piece) else str(piece["title"])
 
 
 def bar_row(bar: Bar, piece: Json | None) -> tuple[str, str, str, str, str, str]:
@@ -52,7 +55,8 @@ def bar_row(bar: Bar, piece: Json | None) -> tuple[str, str, str, str, str, str]
     samples = piece["samples"]
     found, control = speed(samples, bar.ours, bar.other), speed(samples, AGAIN, STOCK)
     numbers = f"{found} ({found.of_minima:.3f})"
-    verdict = judge(found, control, bar.floor, bar.goal) if is_whole(piece) else "not measured: not the whole model"
+    reason = unfit(piece)
+    verdict = f"not measured: {reason}" if reason else judge(found, control, bar.floor, bar.goal)
     return f"{title_of(piece)} {what}", bar.text, numbers, effect(found, control), verdict, str(control)
 
 
