@@ -92,6 +92,8 @@ def make_arms(setting: Setting, without: list[str]) -> tuple[dict[str, Arm], dic
 def measure(key: str, options: argparse.Namespace) -> dict[str, Any]:
     setting = prepare(key, options)
     arms, skipped = make_arms(setting, options.without)
+    if reasons := [skipped[name] for name in (STOCK, AGAIN) if name in skipped]:
+        raise Skip(reasons[0])
     samples = sample({name: arm.run for name, arm in arms.items()}, options.rounds, setting.threads)
     return {
         "title": setting.row.title,
@@ -134,7 +136,6 @@ def main() -> None:
         except Skip as reason:
             print(f"  not measured: {reason}")
             continue
-        assert AGAIN in piece["samples"], piece["skipped"]
         piece["seconds"] = round(time.perf_counter() - started, 1)
         store.keep(options.results, key, piece, piece_keys())
         show(piece)

@@ -155,10 +155,15 @@ def onnx_runtime(setting: Setting) -> Arm:
         raise Skip("onnxruntime is not installed") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = setting.threads, 1
+    # Its threads would go on spinning after a run, at the cost of the arm that comes next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         shell = shell_of(setting.model).eval()
-        torch.onnx.export(shell, kwargs=dict(setting.inputs), f=file, dynamo=True, verbose=False)
+        try:
+            torch.onnx.export(shell, kwargs=dict(setting.inputs), f=file, dynamo=True, verbose=False)
+        except torch.onnx.OnnxExporterError as error:
+            raise Skip(f"the export failed: {str(error).splitlines()[0]}") from None
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {name: tensor.numpy() for name, tensor in setting.inputs.items()}
     name = session.get_outputs()[0].name

@@ -36,11 +36,13 @@ def check_clock(run: Run, threads: int) -> None:
     """Raise Skip when one thread is to be timed and other threads of the process do part of the work."""
     if threads > 1:
         return
-    process, thread = time.process_time(), time.thread_time()
-    run()
-    process, thread = time.process_time() - process, time.thread_time() - thread
-    if thread < SEEN * process:
-        raise Skip(f"{1 - thread / process:.0%} of its CPU time is spent outside of the thread that is timed")
+    for _ in range(3):  # the pool of an arm with more threads may still spin for a moment
+        process, thread = time.process_time(), time.thread_time()
+        run()
+        process, thread = time.process_time() - process, time.thread_time() - thread
+        if thread >= SEEN * process:
+            return
+    raise Skip(f"{1 - thread / process:.0%} of its CPU time is spent outside of the thread that is timed")
 
 
 def sample(
