@@ -26,6 +26,7 @@ from speed_lib.models import MODELS, SHAPES, piece_keys
 from speed_lib.names import AGAIN, COMPILED, LIMIT, ONNX, STOCK
 from speed_lib.ratios import speed
 from speed_lib.rounds import Skip, check_clock, clock_name, sample
+from transformers.utils import logging as transformers_logging
 
 from gelu_patch.environment import fingerprint, git_commit
 from gelu_patch.timing.workloads import text_inputs
@@ -128,6 +129,9 @@ def main() -> None:
     if options.list:
         print("\n".join(keys))
         return
+    # Transformers reports every weight of a layer that was cut, and tokens that a tiny vocabulary has not.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     for key in keys:
         print(key, flush=True)
         started = time.perf_counter()

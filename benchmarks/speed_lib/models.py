@@ -24,7 +24,6 @@ from transformers import (
     T5Config,
     T5EncoderModel,
 )
-from transformers.utils import logging as transformers_logging
 
 from gelu_patch.demo.data import CHECKPOINT
 from gelu_patch.errors import DataNotFound
@@ -102,11 +101,6 @@ MODELS = {
         pieces=(("float32", "infer"), ("bfloat16", "infer")),
     ),
 }  # fmt: skip
-
-
-# It reports every weight of a layer that was cut, and tokens that a tiny vocabulary has not.
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
 
 
 def piece_keys() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +33,6 @@ def quick(script: str, results: Path, *only: str) -> dict:
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
