@@ -56,9 +56,16 @@ format: $(VENV)/dev.installed  ## Let ruff put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/demo.installed  ## Measure the costs of this package and the speed of its kernels (benchmarks/results/)
-	$(BIN)/python benchmarks/overhead.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cpu_elementwise.py
+# `make bench BENCHES="cpu_linear cpu_models"` runs these two.
+BENCHES := overhead cpu_elementwise cpu_linear $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/cpu_memory.py)) cpu_models
+
+bench: $(VENV)/dev.installed  ## Measure what this package costs and how fast its kernels are; write docs/performance.md (about two hours)
+	@for name in $(BENCHES); do \
+	  echo "== benchmarks/$$name.py"; started=$$(date +%s); \
+	  $(BIN)/python benchmarks/$$name.py || exit 1; \
+	  echo "== benchmarks/$$name.py took $$(( $$(date +%s) - started )) s"; \
+	done
+	$(BIN)/python benchmarks/tables.py
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,8 +1,9 @@
 """The CPU kernels beside PyTorch, Transformers and onnxruntime: elementwise, one thread, CPU time of the thread.
 
-Arms of one case run interleaved in one process, in an order that rotates from round to round, so that a slow
-moment of the machine meets all of them. Writes benchmarks/results/cpu_elementwise.json with every sample (ns per
-element); ratios are of the minima over rounds, which other processes disturb least, with those of the medians beside.
+Arms of one case run interleaved in one process, in an order drawn anew each round, so that a slow moment of the
+machine, and whatever the arm before leaves in the caches, meets all of them. Writes
+benchmarks/results/cpu_elementwise.json with every sample (ns per element); ratios are of the minima over rounds, which
+other processes disturb least, with those of the medians beside.
 
     OMP_NUM_THREADS=1 python benchmarks/cpu_elementwise.py [--rounds 7]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -186,6 +188,7 @@ def cpu_time(arm: Arm, calls: int) -> int:
 def measure(make: Callable[[], dict[str, Arm]], elements: int, rounds: int) -> dict[str, list[float]]:
     """Sample every arm in every round; PLACEMENTS times with fresh tensors, whose pages may collide in the caches."""
     samples: dict[str, list[float]] = {}
+    shuffle = random.Random(0).shuffle
     for _ in range(PLACEMENTS):
         arms = make()
         names = list(arms)
@@ -193,8 +196,9 @@ def measure(make: Callable[[], dict[str, Arm]], elements: int, rounds: int) -> d
         for name, arm in arms.items():
             cpu_time(arm, 2)  # warm: pages, caches, choices of algorithm
             calls[name] = max(1, round(CALLS_NS / max(cpu_time(arm, 1), 1)))
-        for number in range(rounds):
-            for name in names[number % len(names) :] + names[: number % len(names)]:
+        for _ in range(rounds):
+            shuffle(names)
+            for name in names:
                 spent = cpu_time(arms[name], calls[name]) / calls[name] / elements
                 samples.setdefault(name, []).append(round(spent, 4))
     return samples

@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the JSON in benchmarks/results/.
+"""Write docs/performance.md and the tables of README.md from the JSON in benchmarks/results/.
 
 python benchmarks/tables.py                                 # rewrite the tables
 python benchmarks/tables.py --demo runs/demo/report.json    # first keep this demo's result
@@ -10,15 +10,15 @@ import argparse
 import json
 import re
 import statistics
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from speed_lib.markdown import Json, machine, table
+from speed_lib.page import page
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
-
-Json = dict[str, Any]
+PERFORMANCE = ROOT / "docs" / "performance.md"
 
 
 def keep_demo(report: Path) -> None:
@@ -33,19 +33,6 @@ def keep_demo(report: Path) -> None:
         arm["subject"]["plan"] = []
     content["tool"]["command"] = ["gelu-patch", "demo"]
     (RESULTS / "demo.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def machine(environment: Json) -> str:
-    versions = environment["packages"]
-    return (
-        f"{environment['cpu']}, {environment['cores']} cores, Python {environment['python']}, "
-        f"torch {versions['torch']}, transformers {versions['transformers']}"
-    )
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(header), ["---"] * len(list(header)), *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def overhead_table() -> str:
@@ -137,6 +124,7 @@ def main() -> None:
         before, after = pattern.split(text, maxsplit=1)
         text = f"{before}{begin}\n{make()}\n{end}{after}"
     README.write_text(text, encoding="utf-8")
+    PERFORMANCE.write_text(page(RESULTS), encoding="utf-8")
 
 
 if __name__ == "__main__":
