@@ -36,7 +36,7 @@ def kernel_for(linear: nn.Module, activation: KernelActivation, x: torch.Tensor)
     kernel = activation.function
     if not isinstance(kernel, Elementwise) or torch.is_autocast_enabled(x.device.type):
         return None
-    parameters = list(linear.parameters())
+    parameters = _parameters(linear)
     if not served(kernel, x, *parameters) or any(parameter.dtype != x.dtype for parameter in parameters):
         return None
     return kernel
@@ -44,7 +44,12 @@ def kernel_for(linear: nn.Module, activation: KernelActivation, x: torch.Tensor)
 
 def wants_gradient(linear: nn.Module, x: torch.Tensor) -> bool:
     """Whether autograd will ask for what this call computes."""
-    return torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in linear.parameters()))
+    return torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in _parameters(linear)))
+
+
+def _parameters(linear: nn.Module) -> list[torch.Tensor]:
+    # Module.parameters() takes as long as a small product.
+    return [parameter for parameter in linear._parameters.values() if parameter is not None]
 
 
 def _is_watched(module: nn.Module) -> bool:

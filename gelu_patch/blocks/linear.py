@@ -25,8 +25,8 @@ Library = Literal["torch", "onednn"]
 
 # oneDNN is taken when it needs less than this share of PyTorch's time.
 _CLEARLY_FASTER = 0.97
-_BUDGET = 0.03  # seconds for the measurement of a shape, as long as each has run twice
-_ROUNDS = 7
+_BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has run twice
+_ROUNDS = 15
 
 _choices: dict[tuple[object, ...], Library] = {}
 
