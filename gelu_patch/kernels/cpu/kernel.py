@@ -33,6 +33,7 @@ class CpuKernel(Kernel):
     name = "cpu"
     version = "1"
     priority = 10
+    steps_aside = "torch.compile, export, tracing, vmap, forward-mode and second derivatives, tensor subclasses"
 
     def answer(self, request: Request) -> Answer:
         """Accept what the C code has, on a CPU, when the extension could be loaded."""
@@ -44,7 +45,7 @@ class CpuKernel(Kernel):
             return Rejected(f"it serves float32, bfloat16 and float16, not {request.dtype}")
         found = library()
         if isinstance(found, Unavailable):
-            return Rejected(found.reason)
+            return Rejected(found.reason, found.next_step)
         return Accepted(", ".join(part for part in (found.level, found.threads) if part))
 
     def function(self, activation: str) -> Function:

@@ -1,0 +1,49 @@
+"""Check kernels case after case, keeping what is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gelu_patch.checking.certificate import Case, Certificate, Refusal
+from gelu_patch.errors import EnvironmentProblem, Interrupted
+from gelu_patch.reporting.files import write_text
+from gelu_patch.runs.progress import Progress
+
+
+def verify(
+    cases: Sequence[Case],
+    refused: Sequence[Refusal],
+    *,
+    progress: Progress,
+    on_case: Callable[[Certificate, Case], None],
+    output: Path | None = None,
+) -> Certificate:
+    """Run ``cases``; call ``on_case`` after each, and write the certificate to ``output`` each time.
+
+    Raises EnvironmentProblem when there is nothing to check, Interrupted on Ctrl-C.
+    """
+    if not cases:
+        raise EnvironmentProblem(
+            "nothing was checked",
+            why="; ".join(f"{each.kernel}: {each.reason}" for each in refused),
+            next_step=next((each.next_step for each in refused if each.next_step), "gelu-patch doctor"),
+        )
+    certificate = Certificate(refused=list(refused), not_run=[str(case) for case in cases])
+    for case in cases:
+        try:
+            with progress.bar(str(case)) as update:
+                certificate.checks += case.run(lambda done, total: update(done, total, ""))
+        except KeyboardInterrupt as error:
+            finished = len(cases) - len(certificate.not_run)
+            raise Interrupted(
+                f"the check was stopped in {case}, after {finished} of {len(cases)} cases",
+                why=f"finished: {', '.join(map(str, cases[:finished])) or 'nothing yet'}"
+                + (f"; they are in {output}" if output and finished else ""),
+                next_step="name fewer with --activation, --kernel and --dtype, or run it again",
+            ) from error
+        certificate.not_run.remove(str(case))
+        if output is not None:
+            write_text(output, certificate.to_json() + "\n")
+        on_case(certificate, case)
+    return certificate
