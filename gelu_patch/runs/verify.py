@@ -30,20 +30,22 @@ def verify(
             next_step=next((each.next_step for each in refused if each.next_step), "gelu-patch doctor"),
         )
     certificate = Certificate(refused=list(refused), not_run=[str(case) for case in cases])
-    for case in cases:
-        try:
+    try:
+        for case in cases:
             with progress.bar(str(case)) as update:
                 certificate.checks += case.run(lambda done, total: update(done, total, ""))
-        except KeyboardInterrupt as error:
-            finished = len(cases) - len(certificate.not_run)
-            raise Interrupted(
-                f"the check was stopped in {case}, after {finished} of {len(cases)} cases",
-                why=f"finished: {', '.join(map(str, cases[:finished])) or 'nothing yet'}"
-                + (f"; they are in {output}" if output and finished else ""),
-                next_step="name fewer with --activation, --kernel and --dtype, or run it again",
-            ) from error
-        certificate.not_run.remove(str(case))
-        if output is not None:
-            write_text(output, certificate.to_json() + "\n")
-        on_case(certificate, case)
+            certificate.not_run.remove(str(case))
+            if output is not None:
+                write_text(output, certificate.to_json() + "\n")
+            on_case(certificate, case)
+    except KeyboardInterrupt as error:
+        finished = cases[: len(cases) - len(certificate.not_run)]
+        kept = f"; they are in {output}" if output is not None and finished else ""
+        raise Interrupted(
+            f"the check was stopped after {len(finished)} of {len(cases)} cases",
+            why=f"finished: {', '.join(map(str, finished)) or 'nothing yet'}{kept}",
+            next_step=f"go on with {certificate.not_run[0]}: --activation, --kernel and --dtype name what to check"
+            if certificate.not_run
+            else None,
+        ) from error
     return certificate
