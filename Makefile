@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites patching coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-transformers4 check format bench clean
+.PHONY: help demo test test-transformers4 check format bench certificate clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,10 @@ format: $(VENV)/dev.installed  ## Let ruff put the style right
 bench: $(VENV)/demo.installed  ## Measure the costs of this package and the speed of its kernels (benchmarks/results/)
 	$(BIN)/python benchmarks/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cpu_elementwise.py
+
+certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all dtypes (about 25 minutes; docs/accuracy.md)
+	$(BIN)/gelu-patch verify --long --kernel cpu --json benchmarks/results/certificate.json
+	$(BIN)/python benchmarks/tables.py
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,16 +19,19 @@ class _Result(BaseModel):
 
 
 class RegionErrors(_Result):
-    """The errors in one region of x.
+    """The errors in one region of x: ``low <= x < high``, both None for the row of subnormal results.
 
     ``max_ulp`` and ``misrounded`` (the share of results that are not the nearest number, 0 to 1) are of normal
     results; results whose truth is below the smallest normal number have a row of their own, with absolute errors.
-    ``max_ulp`` is None there, where nothing is, and where the derivative crosses 0.
+    ``max_ulp`` is None there, where nothing is, and where the derivative crosses 0 (``crossing``).
     ``bound_used`` is the largest error as a part of what the kernel declares: more than 1 is a broken promise.
     ``not_finite`` counts results that are inf or NaN although the truth is in the range of the dtype.
     """
 
     region: str
+    low: float | None
+    high: float | None
+    crossing: bool
     inputs: int
     max_ulp: float | None = None
     max_ulp_at: float | None = None

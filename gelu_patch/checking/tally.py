@@ -46,8 +46,7 @@ class Truth:
 
 @dataclass
 class _Row:
-    label: str
-    in_ulp: bool
+    region: Region | None  # None: subnormal results, of any x
     inputs: int = 0
     rounded: int = 0
     misrounded: int = 0
@@ -73,7 +72,7 @@ class _Row:
         self.rounded += len(error)
         ulps = error / truth.ulp
         self.misrounded += int(np.count_nonzero(ulps > 0.5))
-        if self.in_ulp:
+        if self.region is not None and not self.region.crossing:
             self.ulp.update(ulps, truth.x)
 
     def _set_aside(self, truth: Truth, error: Array, bound: Bound) -> tuple[Truth, Array]:
@@ -88,7 +87,10 @@ class _Row:
 
     def result(self) -> RegionErrors:
         return RegionErrors(
-            region=self.label,
+            region=SUBNORMAL if self.region is None else self.region.label,
+            low=None if self.region is None else self.region.low,
+            high=None if self.region is None else self.region.high,
+            crossing=self.region is not None and self.region.crossing,
             inputs=self.inputs,
             max_ulp=self.ulp.value,
             max_ulp_at=self.ulp.at,
@@ -106,12 +108,11 @@ class Tally:
     """Errors of one kernel in every region. ``add`` takes chunks whose x ascend."""
 
     def __init__(self, parts: Sequence[Region], dtype: torch.dtype, bound: Bound) -> None:
-        self._rows = [_Row(part.label, in_ulp=not part.crossing) for part in parts]
-        self._subnormal = _Row(SUBNORMAL, in_ulp=False)
+        self._rows = [_Row(part) for part in parts]
+        self._subnormal = _Row(None)
         self._borders = np.array([part.low for part in parts[1:]])
         self._limits = torch.finfo(dtype)
         self._bound = bound
-        self.wrong_nans = 0
 
     def add(self, truth: Truth, found: Array) -> None:
         """Take the results ``found`` at ``truth.x`` in."""

@@ -40,7 +40,6 @@ def test_a_wrong_kernel_fails_and_the_region_is_named(cli, tmp_path):
     assert [check.kernel for check in certificate.broken] == [NAME]
     assert certificate.not_run == []
     assert certificate.environment["cpu"]
-    assert max(map(len, done.out.splitlines())) <= 120 + len("BROKEN made_up: ") * 4
 
 
 def test_a_kernel_that_is_less_exact_than_pytorchs_is_flagged_and_does_not_fail(cli):
