@@ -130,7 +130,7 @@ def certificate_table() -> str:
     levels = sorted({each.note for each in result.checks if each.note})
     missing = f" Not run: {', '.join(result.not_run)}." if result.not_run else ""
     measured = (
-        f"Measured by `gelu-patch verify` at {result.git} in {seconds / 60:.0f} min on {machine(result.environment)}; "
+        f"Measured by `gelu-patch verify` at {result.git} in {seconds:.0f} s on {machine(result.environment)}; "
         f"level of the C extension: {', '.join(levels)}.{missing}"
     )
     return f"{table(accuracy_table.HEADER, accuracy_table.rows(result))}\n\n{measured}"

@@ -84,6 +84,7 @@ class DeclaredBound(_Result):
     relative: float
     limit: float
     beyond: bool
+    crossing: float
 
 
 class KernelCheck(_Result):

@@ -65,7 +65,8 @@ class _Row:
         self.absolute.update(error, truth.x)
         low, high = np.searchsorted(truth.x, (-bound.limit, np.nextafter(bound.limit, inf)))
         if low < high:
-            allowed = bound.absolute + bound.relative * truth.size[low:high]
+            crossing = bound.crossing if self.region is not None and self.region.crossing else 0.0
+            allowed = bound.absolute + crossing + bound.relative * truth.size[low:high]
             with np.errstate(invalid="ignore", divide="ignore"):
                 used = error[low:high] / allowed  # 0 / 0 where nothing is allowed and nothing is wrong
             self.used.update(np.nan_to_num(used, nan=0.0, posinf=inf), truth.x[low:high])

@@ -49,7 +49,8 @@ class Bound:
     """A declared accuracy: ``|y - truth| <= absolute + relative * |truth|`` for every ``|x| <= limit``.
 
     The truth is the activation's float64 formula (for ``Kernel.gradient_bound`` its derivative) at the same
-    x. ``beyond``: an infinite x gives the formula's limit, and NaN gives NaN.
+    x. ``beyond``: an infinite x gives the formula's limit, and NaN gives NaN. ``crossing`` is allowed in addition
+    where the derivative passes through 0 (``checking.regions.CROSSING``), as a difference of numbers near 1.
     The declaration is the test: ``gelu_patch.checking`` tries every 16-bit input and all float32 regions.
     """
 
@@ -57,6 +58,7 @@ class Bound:
     relative: float
     limit: float
     beyond: bool = True
+    crossing: float = 0.0
 
 
 class Kernel(ABC):

@@ -67,12 +67,12 @@ class CpuKernel(Kernel):
 
     def gradient_bound(self, activation: str, dtype: torch.dtype) -> Bound:
         """As ``bound``; and absolutely where the derivative crosses 0."""
-        return self._bound(dtype, ulp=16.0 if dtype == torch.float32 else 0.55, absolute=_CROSSING)
+        return self._bound(dtype, ulp=16.0 if dtype == torch.float32 else 0.55, crossing=_CROSSING)
 
-    def _bound(self, dtype: torch.dtype, *, ulp: float, absolute: float = 0.0) -> Bound:
+    def _bound(self, dtype: torch.dtype, *, ulp: float, crossing: float = 0.0) -> Bound:
         limits = torch.finfo(dtype)
         step = limits.tiny * limits.eps  # of the subnormal numbers
-        return Bound(absolute + _FLUSHED + 0.55 * step, ulp * limits.eps, min(limits.max, 3e38))
+        return Bound(_FLUSHED + 0.55 * step, ulp * limits.eps, min(limits.max, 3e38), crossing=crossing)
 
 
 @cache
