@@ -123,9 +123,10 @@ class EagerKernel(Kernel):
             return Bound(absolute * op.tail + tiny, relative * epsilon * min(op.roundings, 1), op.limit, beyond=False)
         # 16-bit: ATen computes each op in float32 and rounds once an op. A rounded argument of the exponential
         # costs relative accuracy in the tail (eps^2 is that, absolute); a lone op has no rounded argument.
-        passing = max(crossing * epsilon, epsilon**2) if op.roundings > 1 else 0.0
+        passing = epsilon**2 if op.roundings > 1 else 0.0
         limit = min(op.limit, _LIMIT_FLOAT16) if dtype == torch.float16 else op.limit
-        return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit, beyond=False)
+        allowed = crossing * epsilon if op.roundings > 1 else 0.0
+        return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit, beyond=False, crossing=allowed)
 
 
 register_kernel(EagerKernel())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gelu_patch.checking.certificate import Case, Certificate, Refusal
 from gelu_patch.errors import EnvironmentProblem, Interrupted
-from gelu_patch.reporting.files import write_text
+from gelu_patch.reporting.files import make_directory, write_text
 from gelu_patch.runs.progress import Progress
 
 
@@ -21,7 +21,7 @@ def verify(
 ) -> Certificate:
     """Run ``cases``; call ``on_case`` after each, and write the certificate to ``output`` each time.
 
-    Raises EnvironmentProblem when there is nothing to check, Interrupted on Ctrl-C.
+    Raises EnvironmentProblem when there is nothing to check or ``output`` cannot be written, Interrupted on Ctrl-C.
     """
     if not cases:
         raise EnvironmentProblem(
@@ -29,6 +29,8 @@ def verify(
             why="; ".join(f"{each.kernel}: {each.reason}" for each in refused),
             next_step=next((each.next_step for each in refused if each.next_step), "gelu-patch doctor"),
         )
+    if output is not None:
+        make_directory(output.parent)  # nobody waits for what cannot be written
     certificate = Certificate(refused=list(refused), not_run=[str(case) for case in cases])
     try:
         for case in cases:

@@ -80,6 +80,13 @@ def test_unknown_names(cli, flag, value, hint):
     assert_refused(cli("verify", f"--{flag}", value), USAGE, f"unknown {flag} '{value}'", hint)
 
 
+def test_a_file_that_cannot_be_written_is_known_before_the_work(cli, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = cli("verify", *ONE, "--json", tmp_path / "file" / "c.json")
+    assert_refused(done, ENVIRONMENT, "cannot write")
+    assert "gelu forward" not in done.out
+
+
 def test_unknown_devices(cli):
     assert_refused(cli("verify", "--device", "gpu"), USAGE, "'gpu' is no device")
     assert_refused(cli("doctor", "--device", "gpu"), USAGE, "'gpu' is no device")
