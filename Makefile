@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites patching coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-transformers4 check format bench clean
+.PHONY: help demo test test-transformers4 check format bench certificate clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -65,6 +65,10 @@ bench: $(VENV)/dev.installed  ## Measure what this package costs and how fast it
 	  $(BIN)/python benchmarks/$$name.py || exit 1; \
 	  echo "== benchmarks/$$name.py took $$(( $$(date +%s) - started )) s"; \
 	done
+	$(BIN)/python benchmarks/tables.py
+
+certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all dtypes (about 25 minutes; docs/accuracy.md)
+	$(BIN)/gelu-patch verify --long --kernel cpu --json benchmarks/results/certificate.json
 	$(BIN)/python benchmarks/tables.py
 
 clean:  ## Remove the environment and caches; runs/ stays

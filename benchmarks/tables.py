@@ -1,4 +1,4 @@
-"""Write docs/performance.md and the tables of README.md from the JSON in benchmarks/results/.
+"""Write docs/performance.md and the tables of README.md and docs/accuracy.md from the JSON in benchmarks/results/.
 
 python benchmarks/tables.py                                 # rewrite the tables
 python benchmarks/tables.py --demo runs/demo/report.json    # first keep this demo's result
@@ -12,12 +12,12 @@ import re
 import statistics
 from pathlib import Path
 
+import accuracy_table
 from speed_lib.markdown import Json, machine, table
 from speed_lib.page import page
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 
 
@@ -110,21 +110,41 @@ def _arm_row(arm: Json, comparison: Json | None) -> list[str]:
     return [*row, f"{100 * paired['diff']:+.2f} pp [{ends}]", ratio, saved, comparison["verdict"]]
 
 
+def certificate_table() -> str:
+    result = accuracy_table.read(RESULTS / "certificate.json")
+    seconds = sum({each.case: each.seconds for each in result.checks}.values())
+    levels = sorted({each.note for each in result.checks if each.note})
+    missing = f" Not run: {', '.join(result.not_run)}." if result.not_run else ""
+    measured = (
+        f"Measured by `gelu-patch verify` at {result.git} in {seconds:.0f} s on {machine(result.environment)}; "
+        f"level of the C extension: {', '.join(levels)}.{missing}"
+    )
+    return f"{table(accuracy_table.HEADER, accuracy_table.rows(result))}\n\n{measured}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, help="report.json of a finished demo, to be kept")
     arguments = parser.parse_args()
     if arguments.demo:
         keep_demo(arguments.demo)
-    text = README.read_text(encoding="utf-8")
-    for name, make in {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table}.items():
-        begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        assert pattern.search(text), f"README.md has no place for the table {name}"
-        before, after = pattern.split(text, maxsplit=1)
-        text = f"{before}{begin}\n{make()}\n{end}{after}"
-    README.write_text(text, encoding="utf-8")
+    for path, makers in TABLES.items():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        for name, make in makers.items():
+            begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
+            pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+            assert pattern.search(text), f"{path} has no place for the table {name}"
+            before, after = pattern.split(text, maxsplit=1)
+            text = f"{before}{begin}\n{make()}\n{end}{after}"
+        (ROOT / path).write_text(text, encoding="utf-8")
     PERFORMANCE.write_text(page(RESULTS), encoding="utf-8")
+
+
+# Where each table stands, and what makes it.
+TABLES = {
+    "README.md": {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table},
+    "docs/accuracy.md": {"accuracy": certificate_table},
+}
 
 
 if __name__ == "__main__":

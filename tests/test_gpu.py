@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from gelu_patch.activations import activations
+from gelu_patch.checking import check_kernel
 from gelu_patch.kernels import Accepted, Request, kernels
 from gelu_patch.patching import patch_model
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.timing import arms_of, benchmark, measure_saved
 from gelu_patch.training.recipe import Recipe
-from tests.contracts.test_kernels import assert_within, inputs
 from tests.tasks.tiny import save_tiny_bert, tiny_examples
 from tests.zoo import ZOO, example_input, tiny_gpt2, tokens
 
@@ -42,10 +42,8 @@ SERVED = [
 
 @pytest.mark.parametrize(("kernel", "activation", "dtype"), SERVED)
 def test_values_are_within_the_declared_bound(kernel, activation, dtype):
-    bound = kernels.get(kernel).bound(activation, dtype)
-    x = inputs(dtype, bound.limit)
-    found = kernels.get(kernel).function(activation)(x.cuda()).cpu()
-    assert_within(found, activations.get(activation).formula(x.double().numpy()), bound, x)
+    check = check_kernel(activation, kernel, dtype, "forward", device="cuda")
+    assert check.kept, check.broken
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

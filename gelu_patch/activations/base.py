@@ -34,7 +34,8 @@ class Activation:
     ``formula`` and ``derivative`` map float64 arrays of any shape to float64 arrays of the same shape; they
     are the truth that every kernel is tested against. ``family`` is "gelu" for exact GELU and its
     approximations, which are the sites that a patch looks for; other activations are only targets.
-    ``source`` names the paper and section of the formula.
+    ``source`` names the paper and section of the formula. ``kinks`` are the x where the derivative jumps: there its
+    value is a convention, and kernels are not checked.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Activation:
     summary: str
     source: str
     family: str = "other"
+    kinks: tuple[float, ...] = ()
 
     @property
     def is_gelu(self) -> bool:

@@ -43,9 +43,10 @@ def _sigmoid_form(x: Array, z: Array) -> Array:
 
 
 def _sigmoid_form_derivative(x: Array, z: Array, dz: Array) -> Array:
+    share = expit(z)
     with np.errstate(invalid="ignore", over="ignore"):
-        tail = np.where(np.abs(z) > 700.0, 0.0, x * dz * expit(z) * expit(-z))
-    return np.asarray(expit(z) + tail)
+        tail = np.where(np.abs(z) > 700.0, 0.0, x * dz * share * expit(-z))
+    return np.asarray(share + tail)
 
 
 def _tanh_argument(x: Array) -> Array:
@@ -125,5 +126,6 @@ register_activation(
         summary="exact GELU with the output clipped to [-10, 10]",
         source="Wu et al., arXiv:2004.09602 (GELU10 of their BERT experiments)",
         family="gelu",
+        kinks=(CLIP,),  # GELU(10) is 10 - 1e-22
     ),
 )

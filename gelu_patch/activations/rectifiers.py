@@ -30,9 +30,10 @@ def _silu(x: Array) -> Array:
 
 
 def _silu_derivative(x: Array) -> Array:
+    share = expit(x)
     with np.errstate(invalid="ignore"):
-        tail = np.where(np.isinf(x), 0.0, x * expit(x) * expit(-x))
-    return np.asarray(expit(x) + tail)
+        tail = np.where(np.isinf(x), 0.0, x * share * expit(-x))
+    return np.asarray(share + tail)
 
 
 register_activation(
@@ -42,6 +43,7 @@ register_activation(
         derivative=_relu_derivative,
         summary="max(x, 0); the derivative at 0 is 0, as in PyTorch",
         source="Nair and Hinton, ICML 2010, section 2",
+        kinks=(0.0,),
     ),
 )
 

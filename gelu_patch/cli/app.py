@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from gelu_patch.cli import compare, demo, evaluate, inspect, train
+from gelu_patch.cli import compare, demo, doctor, evaluate, inspect, train, verify
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import GeluPatchError
 
 EXIT_CODES = """
-Exit codes: 0 fine (SHIP, NO GAIN), 1 DO NOT SHIP, 2 usage, 3 INCONCLUSIVE or PRELIMINARY, 4 NOT COMPARABLE,
-5 INVALID, 6 model, data or permission missing, 130 interrupted.
+Exit codes: 0 fine (SHIP, NO GAIN, declared bounds kept), 1 DO NOT SHIP or a declared bound exceeded, 2 usage,
+3 INCONCLUSIVE or PRELIMINARY, 4 NOT COMPARABLE, 5 INVALID, 6 model, data or permission missing, 130 interrupted.
 """
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 
 

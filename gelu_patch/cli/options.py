@@ -28,6 +28,7 @@ Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or
 Overwrite = Annotated[bool, typer.Option("--overwrite_output_dir", help="Replace the run that --output_dir holds.")]
 OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Device = Annotated[str, typer.Option("--device", help="Where: cpu, cuda, ...")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
@@ -76,6 +77,19 @@ Offline = Annotated[bool, typer.Option("--offline", callback=_go_offline, is_eag
 # Results go to standard output; progress, notes and errors to standard error.
 out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError when torch knows no such type of device."""
+    import torch
+
+    from gelu_patch.errors import UsageError
+
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise UsageError(f"{name!r} is no device", why=why, next_step="--device cpu") from error
 
 
 def print_run(run: RunFolder) -> None:

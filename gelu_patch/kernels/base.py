@@ -35,9 +35,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The kernel cannot, and why."""
+    """The kernel cannot, and why; ``next_step`` is what to type when that can be changed."""
 
     reason: str
+    next_step: str = ""
 
 
 Answer = Accepted | Rejected
@@ -48,12 +49,16 @@ class Bound:
     """A declared accuracy: ``|y - truth| <= absolute + relative * |truth|`` for every ``|x| <= limit``.
 
     The truth is the activation's float64 formula (for ``Kernel.gradient_bound`` its derivative) at the same
-    x. The declaration is the test: ``tests/contracts`` checks every 16-bit input and all float32 regions.
+    x. ``beyond``: an infinite x gives the formula's limit, and NaN gives NaN. ``crossing`` is allowed in addition
+    where the derivative passes through 0 (``checking.regions.CROSSING``), as a difference of numbers near 1.
+    The declaration is the test: ``gelu_patch.checking`` tries every 16-bit input and all float32 regions.
     """
 
     absolute: float
     relative: float
     limit: float
+    beyond: bool = True
+    crossing: float = 0.0
 
 
 class Kernel(ABC):
@@ -61,11 +66,13 @@ class Kernel(ABC):
 
     ``priority`` orders kernels that accept the same request: the highest is taken.
     ``saved_tensors`` is how many distinct tensors the function keeps for backward (its input counted once).
+    ``steps_aside`` says when its function runs PyTorch's own op instead; empty: never.
     """
 
     name: str
     version: str
     priority: int
+    steps_aside: str = ""
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:

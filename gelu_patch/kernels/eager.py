@@ -129,14 +129,15 @@ class EagerKernel(Kernel):
         epsilon = torch.finfo(dtype).eps
         tiny = torch.finfo(dtype).tiny * epsilon if op.roundings else 0.0  # half a subnormal step and more
         if dtype == torch.float64:
-            return Bound(1e-14 if op.tail else tiny, 16 * epsilon, op.limit)
+            return Bound(1e-14 if op.tail else tiny, 16 * epsilon, op.limit, beyond=False)
         if dtype == torch.float32:
-            return Bound(absolute * op.tail + tiny, relative * epsilon * min(op.roundings, 1), op.limit)
+            return Bound(absolute * op.tail + tiny, relative * epsilon * min(op.roundings, 1), op.limit, beyond=False)
         # 16-bit: ATen computes each op in float32 and rounds once an op. A rounded argument of the exponential
         # costs relative accuracy in the tail (eps^2 is that, absolute); a lone op has no rounded argument.
-        passing = max(crossing * epsilon, epsilon**2) if op.roundings > 1 else 0.0
+        passing = epsilon**2 if op.roundings > 1 else 0.0
         limit = min(op.limit, _LIMIT_FLOAT16) if dtype == torch.float16 else op.limit
-        return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit)
+        allowed = crossing * epsilon if op.roundings > 1 else 0.0
+        return Bound(absolute * op.tail + passing + tiny, op.roundings * epsilon, limit, beyond=False, crossing=allowed)
 
 
 register_kernel(EagerKernel())

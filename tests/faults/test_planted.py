@@ -69,6 +69,24 @@ FAULTS = {
         "m._OPS['gelu_quick'] = d.replace(m._OPS['gelu_quick'], function=f)",
         "tests/contracts/test_kernels.py::test_saved_tensors_are_as_declared",
     ),
+    "a check that never differentiates": (
+        "import gelu_patch.checking.kernel as m; real = m._Try.compute\n"
+        "def compute(self, x):\n"
+        "    slope = m._quietly(self.activation.derivative)\n"
+        "    return slope(x.double().numpy()) if self.direction == 'backward' else real(self, x)\n"
+        "m._Try.compute = compute",
+        "tests/checking/test_kernel.py::test_a_planted_fault_is_found_and_placed",
+    ),
+    "a check that passes over what is not finite": (
+        "import gelu_patch.checking.tally as m, numpy as np; real = m.Tally.add;"
+        "m.Tally.add = lambda self, truth, found: real(self, truth, np.where(np.isfinite(found), found, truth.y))",
+        "tests/checking/test_kernel.py::test_a_planted_fault_is_found_and_placed",
+    ),
+    "a long check that leaves the negative numbers out": (
+        "import gelu_patch.checking.inputs as m;"
+        "m.every_float32 = lambda: (m._patterns_from(start) for start in range(0, m.PATTERNS // 2, m.CHUNK))",
+        "tests/checking/test_inputs.py::test_the_sweep_skips_nothing",
+    ),
     "a dropped owner of a shared activation": (
         "import gelu_patch.sites.find as m; real = m._site;m._site = lambda group: real(group[:1])",
         "tests/sites/test_find.py::test_sites_and_owners",

@@ -6,6 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from gelu_patch.activations import activations
+from gelu_patch.checking.inputs import all_halves, stratified
+from gelu_patch.checking.ulp import in_ulp
 from gelu_patch.kernels import kernels
 from gelu_patch.kernels.cpu.library import SLOPE, VALUE, Library, library, load
 
@@ -23,21 +25,14 @@ def compute(activation, x, *, level="", grad=None):
     return out
 
 
-def in_ulp(found, truth):
-    limits = torch.finfo(found.dtype)
-    size = np.maximum(np.abs(truth), float(limits.tiny))
-    return np.abs(found.double().numpy() - truth) / (2.0 ** np.floor(np.log2(size)) * limits.eps)
-
-
 def numbers():
-    """Float32 of all sizes and signs, and a fine grid."""
-    bits = torch.arange(0, 2**31, 4099, dtype=torch.int64).to(torch.int32).view(torch.float32)
-    bits = bits[(bits > 1e-7) & (bits < 64)]
-    return torch.cat([bits, -bits, torch.linspace(-9, 9, 200_001)])
+    """Float32 of all sizes and signs."""
+    x = stratified()
+    return x[(x.abs() > 1e-7) & (x.abs() < 64)]
 
 
-def all_halves(dtype):
-    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+def finite_halves(dtype):
+    x = all_halves(dtype)
     return x[torch.isfinite(x)]
 
 
@@ -67,7 +62,7 @@ def test_float32_values_are_nowhere_worse_than_pytorchs(activation, form):
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_halves_are_rounded_once(activation, dtype, level):
     """All inputs. The share that is not the nearest number is that of numbers very near a tie."""
-    x = all_halves(dtype)
+    x = finite_halves(dtype)
     wide, limits = x.double().numpy(), torch.finfo(dtype)
     truth = activations.get(activation).formula(wide)
     normal = (np.abs(truth) >= limits.tiny) & (np.abs(truth) <= limits.max)
@@ -84,7 +79,7 @@ def test_halves_are_rounded_once(activation, dtype, level):
 @each
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
 def test_gradients_are_finite_wherever_the_truth_is(activation, dtype):
-    x = all_halves(dtype) if dtype in HALVES else torch.cat([numbers(), all_halves(torch.bfloat16).float()])
+    x = finite_halves(dtype) if dtype in HALVES else torch.cat([numbers(), finite_halves(torch.bfloat16).float()])
     if activation == "relu2":  # 2 x overflows with its truth
         x = x[x.abs() < torch.finfo(dtype).max / 4]
     assert torch.isfinite(compute(activation, x, grad=torch.ones_like(x))).all()

@@ -29,10 +29,10 @@ def without(monkeypatch):
 
 
 def test_every_reason_reaches_the_selection_and_eager_is_used(without):
-    without(Unavailable("the moon is full"))
+    without(Unavailable("the moon is full", "wait"))
     chosen = select(REQUEST)
     assert chosen.kernel.name == "eager"
-    assert dict(chosen.trace)["cpu"] == Rejected("the moon is full")
+    assert dict(chosen.trace)["cpu"] == Rejected("the moon is full", "wait")
     module = KernelActivation("gelu", "cpu", original=torch.nn.GELU(), origin="gelu")  # unpickled elsewhere
     assert torch.equal(module(torch.ones(3)), torch.nn.functional.gelu(torch.ones(3)))
 

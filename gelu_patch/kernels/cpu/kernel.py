@@ -33,6 +33,7 @@ class CpuKernel(Kernel):
     name = "cpu"
     version = "1"
     priority = 10
+    steps_aside = "torch.compile, export, tracing, vmap, forward-mode and second derivatives, tensor subclasses"
 
     def answer(self, request: Request) -> Answer:
         """Accept what the C code has, on a CPU, when the extension could be loaded."""
@@ -44,7 +45,7 @@ class CpuKernel(Kernel):
             return Rejected(f"it serves float32, bfloat16 and float16, not {request.dtype}")
         found = library()
         if isinstance(found, Unavailable):
-            return Rejected(found.reason)
+            return Rejected(found.reason, found.next_step)
         return Accepted(", ".join(part for part in (found.level, found.threads) if part))
 
     def function(self, activation: str) -> Function:
@@ -70,12 +71,12 @@ class CpuKernel(Kernel):
 
     def gradient_bound(self, activation: str, dtype: torch.dtype) -> Bound:
         """As ``bound``; and absolutely where the derivative crosses 0."""
-        return self._bound(dtype, ulp=16.0 if dtype == torch.float32 else 0.55, absolute=_CROSSING)
+        return self._bound(dtype, ulp=16.0 if dtype == torch.float32 else 0.55, crossing=_CROSSING)
 
-    def _bound(self, dtype: torch.dtype, *, ulp: float, absolute: float = 0.0) -> Bound:
+    def _bound(self, dtype: torch.dtype, *, ulp: float, crossing: float = 0.0) -> Bound:
         limits = torch.finfo(dtype)
         step = limits.tiny * limits.eps  # of the subnormal numbers
-        return Bound(absolute + _FLUSHED + 0.55 * step, ulp * limits.eps, min(limits.max, 3e38))
+        return Bound(_FLUSHED + 0.55 * step, ulp * limits.eps, min(limits.max, 3e38), crossing=crossing)
 
 
 @cache

@@ -17,9 +17,15 @@ from types import ModuleType
 
 import torch
 
-VARIABLE = "GELU_PATCH_CPU"
+from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISTRIBUTION
+
+VARIABLE = CPU_LEVEL_VARIABLE
 EXTENSION = "gelu_patch.kernels.cpu._native"
 SOURCES = Path(__file__).parent / "source"
+INSTALL_AGAIN = (
+    "with a C compiler at hand (gcc or clang): pip install --no-deps --editable . in a checkout, elsewhere "
+    f"pip install --no-deps --force-reinstall --no-binary :all: {DISTRIBUTION}"
+)
 
 # The enumerations of source/kernels.h, in their order.
 ACTIVATIONS = ("gelu", "gelu_tanh", "gelu_quick", "silu", "relu2")
@@ -64,9 +70,10 @@ class Library:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why there is no library."""
+    """Why there is no library, and what to type to have one."""
 
     reason: str
+    next_step: str = INSTALL_AGAIN
 
 
 @cache
@@ -78,11 +85,11 @@ def library() -> Library | Unavailable:
 def load(wanted: str = "", extension: str = EXTENSION) -> Library | Unavailable:
     """Load ``extension`` at the level ``wanted``, or at the fastest of this processor."""
     if wanted == "off":
-        return Unavailable(f"turned off by {VARIABLE}=off")
+        return Unavailable(f"turned off by {VARIABLE}=off", f"unset {VARIABLE}")
     try:
         native = importlib.import_module(extension)
     except ModuleNotFoundError:
-        return Unavailable("the C extension was not built; install again where a C compiler is at hand")
+        return Unavailable("the C extension was not built")
     except Exception as error:  # whatever a foreign file raises
         return Unavailable(f"the C extension cannot be loaded: {error}")
     return _checked(native, wanted)
@@ -93,11 +100,11 @@ def _checked(native: ModuleType, wanted: str) -> Library | Unavailable:
         return Unavailable("the file in the place of the C extension is not this package's")
     present = sources_digest()
     if present and present != native.SOURCES:
-        return Unavailable("the C extension was built from other sources; install again")
+        return Unavailable("the C extension was built from other sources")
     levels: dict[str, int] = native.levels()
     level = wanted or next(iter(levels))
     if level not in levels:
-        return Unavailable(f"{VARIABLE}={wanted}: this processor has {', '.join(levels)}")
+        return Unavailable(f"{VARIABLE}={wanted}: this processor has {', '.join(levels)}", f"unset {VARIABLE}")
     found = Library(native, level, levels[level], _share_threads(native))
     for activation, expected in _SAMPLES.items():
         one = torch.ones(1)

@@ -1,0 +1,110 @@
+"""What runs on this machine, and why not something faster: sections of a table each, by one function each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+from pydantic import BaseModel
+
+from gelu_patch.activations.base import activations
+from gelu_patch.checking.inputs import DTYPES
+from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.kernels import Accepted, Rejected, Request, Selection, kernels, select
+from gelu_patch.kernels.cpu.library import Library, library
+from gelu_patch.sites.table import as_text, plain_table
+
+
+class Section(BaseModel):
+    """One part of the diagnosis: a table, and what to type to have it better."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    advice: list[str] = []
+
+
+class Diagnosis(BaseModel):
+    """What the doctor says about ``device``."""
+
+    device: str
+    sections: list[Section]
+
+    @property
+    def advice(self) -> list[str]:
+        """What to type, each once."""
+        return list(dict.fromkeys(text for section in self.sections for text in section.advice))
+
+    def __str__(self) -> str:
+        parts = [f"{each.title}\n{as_text(plain_table(each.columns, each.rows), width=120)}" for each in self.sections]
+        return "\n\n".join([*parts, *(f"next: {text}" for text in self.advice)])
+
+
+def diagnose(device: str = "cpu") -> Diagnosis:
+    """Say what would serve a patch on ``device`` ("cpu", "cuda", ...) in this process; nothing is run on it."""
+    return Diagnosis(device=device, sections=[section(device) for section in SECTIONS])
+
+
+def _environment(device: str) -> Section:
+    found = fingerprint()
+    packages = ", ".join(
+        f"{name} {found['packages'][name]}" for name in ("torch", "transformers") if name in found["packages"]
+    )
+    rows = [
+        [DISTRIBUTION, f"{package_version(DISTRIBUTION) or 'not installed'}, commit {git_commit() or 'unknown'}"],
+        ["Python", f"{found['python']}; {packages}"],
+        ["processor", f"{found['cpu']}, {found['cores']} cores, {found['os']}"],
+        ["GPU", ", ".join(found["gpu"]) or "none that torch can use"],
+        ["threads", f"{torch.get_num_threads()} of torch's pool (torch.set_num_threads)"],
+        [CPU_LEVEL_VARIABLE, os.environ.get(CPU_LEVEL_VARIABLE) or "not set: the fastest level of the processor"],
+    ]
+    native = library()
+    if not isinstance(native, Library):
+        rows.append(["C extension", f"not used: {native.reason}"])
+        return Section(title="environment", columns=["what", "found"], rows=rows, advice=[native.next_step])
+    levels = ", ".join(native.native.levels())
+    rows.append(["C extension", f"level {native.level}; this processor has {levels}"])
+    rows.append(["its threads", native.threads or "torch's own OpenMP pool"])
+    return Section(title="environment", columns=["what", "found"], rows=rows)
+
+
+def _kernels(device: str) -> Section:
+    """Which kernel computes what; dtypes and activations that are served alike share a row."""
+    alike: dict[tuple[str, str], dict[str, list[str]]] = {}
+    advice: list[str] = []
+    for name in activations.names():
+        for dtype in DTYPES:
+            selection = select(Request(name, device, DTYPES[dtype]))
+            served, passed = _served(selection), _passed_over(selection)
+            advice += [answer.next_step for answer in passed.values() if answer.next_step]
+            why = "; ".join(f"{kernel}: {answer.reason}" for kernel, answer in passed.items())
+            alike.setdefault((served, why), {}).setdefault(name, []).append(dtype)
+    rows = []
+    for (served, why), names in alike.items():
+        for dtypes in dict.fromkeys(map(tuple, names.values())):
+            group = [name for name, its in names.items() if tuple(its) == dtypes]
+            rows.append([", ".join(group), ", ".join(dtypes), served, why or "-"])
+    columns = ["activation", f"dtype, on {device}", "kernel", "why not a faster one"]
+    return Section(title="kernels of activations", columns=columns, rows=rows, advice=advice)
+
+
+def _served(selection: Selection) -> str:
+    answer = dict(selection.trace)[selection.kernel.name]
+    note = answer.note if isinstance(answer, Accepted) else ""
+    return f"{selection.kernel.name} ({note})" if note else selection.kernel.name
+
+
+def _passed_over(selection: Selection) -> dict[str, Rejected]:
+    """The kernels that would have been preferred."""
+    above = [kernel.name for kernel in kernels if kernel.priority > selection.kernel.priority]
+    return {name: answer for name, answer in selection.trace if name in above and isinstance(answer, Rejected)}
+
+
+def _modes(device: str) -> Section:
+    rows = [[kernel.name, kernel.steps_aside or "never"] for kernel in kernels]
+    return Section(title="modes", columns=["kernel", "where PyTorch's own op runs in its place"], rows=rows)
+
+
+# A further part of the diagnosis (fused blocks, a GPU's kernels) is one function here.
+SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes)
