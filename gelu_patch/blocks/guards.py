@@ -34,10 +34,13 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
 def kernel_for(linear: nn.Module, activation: KernelActivation, x: torch.Tensor) -> Elementwise | None:
     """Return the kernel that may overwrite the output of plain modules for x of shape (..., in features), or None."""
     kernel = activation.function
-    if not isinstance(kernel, Elementwise) or torch.is_autocast_enabled(x.device.type):
-        return None
     parameters = _parameters(linear)
-    if not served(kernel, x, *parameters) or any(parameter.dtype != x.dtype for parameter in parameters):
+    if (
+        not isinstance(kernel, Elementwise)
+        or not served(kernel, x, *parameters)
+        or any(parameter.dtype != x.dtype for parameter in parameters)
+        or torch.is_autocast_enabled("cpu")
+    ):
         return None
     return kernel
 

@@ -79,7 +79,7 @@ def apply(linear: nn.Module, x: torch.Tensor, packed: PackedWeight | None = None
 
 def _choice(product: Product) -> Library:
     x = product.x
-    if not _may_choose(x.dtype) or torch.are_deterministic_algorithms_enabled() or not x.numel():
+    if only_torch(x.dtype) or torch.are_deterministic_algorithms_enabled() or not x.numel():
         return "torch"
     key = (
         x.dtype,
@@ -91,24 +91,26 @@ def _choice(product: Product) -> Library:
         torch.get_float32_matmul_precision(),
     )
     if key not in _choices:
-        _choices[key] = _measured(product)
+        _choices[key] = faster(measure(product))
     return _choices[key]
 
 
 @cache
-def _may_choose(dtype: torch.dtype) -> bool:
-    if os.environ.get(VARIABLE, "measure") == "torch":
-        return False
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
+def only_torch(dtype: torch.dtype) -> str | None:
+    """Return why products of ``dtype`` are always PyTorch's, or None when there is a choice."""
+    if os.environ.get(VARIABLE) == "torch":
+        return f"{VARIABLE}=torch"
     operators = torch.ops.mkldnn
-    return hasattr(operators, "_linear_pointwise") and (
-        dtype == torch.float32 or (dtype == torch.bfloat16 and operators._is_mkldnn_bf16_supported())
-    )
+    if not torch.backends.mkldnn.is_available() or not hasattr(operators, "_linear_pointwise"):  # type: ignore[no-untyped-call]
+        return "this PyTorch has no oneDNN"
+    if dtype == torch.float32 or (dtype == torch.bfloat16 and operators._is_mkldnn_bf16_supported()):
+        return None
+    return f"oneDNN has no fast {str(dtype).removeprefix('torch.')} here"
 
 
-def _measured(product: Product) -> Library:
-    best = dict.fromkeys(get_args(Library), float("inf"))
+def measure(product: Product) -> dict[Library, float]:
+    """Return the seconds that each library needs for ``product``: the least of a few interleaved runs."""
+    best: dict[Library, float] = dict.fromkeys(get_args(Library), float("inf"))
     begin = time.perf_counter()
     for done in range(_ROUNDS):
         for library in best:
@@ -117,4 +119,9 @@ def _measured(product: Product) -> Library:
             best[library] = min(best[library], time.perf_counter() - start)
         if done and time.perf_counter() - begin > _BUDGET:
             break
-    return "onednn" if best["onednn"] < _CLEARLY_FASTER * best["torch"] else "torch"
+    return best
+
+
+def faster(seconds: dict[Library, float]) -> Library:
+    """Return the library to take."""
+    return "onednn" if seconds["onednn"] < _CLEARLY_FASTER * seconds["torch"] else "torch"

@@ -176,6 +176,14 @@ def test_surroundings_that_must_see_each_operation(surroundings, x, overwritten)
     assert not overwritten
 
 
+def test_meta_tensors(x, overwritten):
+    mlp = Mlp(nn.GELU()).eval().to("meta")
+    patch_model(mlp, "gelu_fused")
+    with torch.no_grad():
+        assert mlp(x.to("meta")).shape == x.shape
+    assert not overwritten
+
+
 def test_global_hooks_see_the_modules(x, overwritten):
     mlp = Mlp(nn.GELU()).eval()
     patch_model(mlp, "gelu_fused")

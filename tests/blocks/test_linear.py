@@ -42,18 +42,18 @@ def test_both_libraries(library, layer, dtype, packed, shape):
 def test_the_choice_is_made_once_for_a_shape(dtype, monkeypatch):
     monkeypatch.setattr(linear, "_choices", {})
     module, measured = nn.Linear(24, 40).to(dtype), []
-    original = linear._measured
-    monkeypatch.setattr(linear, "_measured", lambda product: measured.append(product.rows) or original(product))
+    original = linear.measure
+    monkeypatch.setattr(linear, "measure", lambda product: measured.append(product.rows) or original(product))
     for rows in (5, 5, 6, 64):
         x = torch.randn(rows, 24).to(dtype)
         with torch.no_grad():
             expected = module(x)
         assert torch.allclose(linear.apply(module, x).float(), expected.float(), rtol=0, atol=TOLERANCE[dtype])
-    assert measured == ([5, 64] if linear._may_choose(dtype) else [])
+    assert measured == ([5, 64] if not linear.only_torch(dtype) else [])
 
 
 def test_deterministic_algorithms_are_those_of_torch(monkeypatch):
-    monkeypatch.setattr(linear, "_measured", lambda product: "onednn")
+    monkeypatch.setattr(linear, "faster", lambda seconds: "onednn")
     monkeypatch.setattr(linear, "_choices", {})
     module, x = nn.Linear(24, 40), torch.randn(3, 24)
     torch.use_deterministic_algorithms(True)
@@ -67,11 +67,11 @@ def test_deterministic_algorithms_are_those_of_torch(monkeypatch):
 
 def test_the_variable_turns_the_measurement_off(monkeypatch):
     monkeypatch.setenv(linear.VARIABLE, "torch")
-    linear._may_choose.cache_clear()
+    linear.only_torch.cache_clear()
     try:
-        assert not linear._may_choose(torch.float32)
+        assert linear.only_torch(torch.float32) == "GELU_PATCH_LINEAR=torch"
     finally:
-        linear._may_choose.cache_clear()
+        linear.only_torch.cache_clear()
 
 
 def in_place(module):
