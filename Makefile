@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # What finding, patching and saving rest on; the rest is the same code whatever the version of transformers.
-CORE_TESTS := $(addprefix tests/,activations kernels sites patching coverage contracts/test_kernels.py)
+CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-transformers4 check format bench certificate clean
