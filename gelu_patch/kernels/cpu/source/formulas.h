@@ -88,22 +88,22 @@ INLINE V sigmoid_slope(V x, V dz, V power) {
         return sigmoid_slope(inner, DZ, v_power_##BITS(e, f)); \
     }
 
-/* tanh: z = x (A + B x^2), A = -2 sqrt(2/pi) log2(e), B = 0.044715 A. x^2 = u + lost with u a multiple of 2^-7, and
- * A = A_HIGH + A_LOW, B = B_HIGH + B_LOW with so few bits in B_HIGH (2^-13) and A_HIGH (2^-20) that
+/* tanh: z = x (A + B x^2), A = -2 sqrt(2/pi) log2(e), B = 0.044715 A. x^2 = u + lost with u a multiple of 2^-5, and
+ * A = A_HIGH + A_LOW, B = B_HIGH + B_LOW with so few bits in B_HIGH (2^-15) and A_HIGH (2^-20) that
  * v = A_HIGH + B_HIGH u is exact for all |x| < 11. */
 #define TANH_A_HIGH -2.3022079467773438f
 #define TANH_A_LOW -2.513669811391339e-07f
 #define TANH_B -0.10294323958002349f
-#define TANH_B_HIGH (-843.0f / 8192)
-#define TANH_B_LOW -3.796614252348742e-05f
+#define TANH_B_HIGH (-3373.0f / 32768)
+#define TANH_B_LOW -7.4485643984874174e-06f
 
 INLINE split tanh_exponent(V x, V *f, float down) {
-    const V magic = v_set(98304.0f); /* 1.5 * 2^16 */
+    const V magic = v_set(393216.0f); /* 1.5 * 2^18 */
     V u = v_fma(x, x, magic) - magic;
     V v = v_mad(v_set(TANH_B_HIGH), u, v_set(TANH_A_HIGH));
     V rest = v_mad(v_set(TANH_B_LOW), u, v_set(TANH_A_LOW));
     rest = v_mad(v_set(TANH_B), v_fma(x, x, -u), rest);
-    split e = v_split(x, v + rest, down);
+    split e = v_split(x, v, down); /* x * rest, up to 0.024, is left to f */
     *f = v_mad(x, rest, v_fma(x, v, -e.whole));
     return e;
 }

@@ -79,7 +79,7 @@ INLINE split v_split(V a, V b, float down) {
 
 /* 2^z = 2^f 2^whole = (C 2^f) (2^whole / C). C is the float in [1.87, 1.955] for which the sixteen quotients are
  * nearest to floats (0.32 * 2^-24, relatively), and C 2^f stays in the upper part of [1, 2), where roundings weigh
- * least. The bits of k / 16 which the shift leaves behind are taken off the table. */
+ * least (tools/find_power_table.py). The bits of k / 16 which the shift leaves behind are taken off the table. */
 #define POWER_C 1.91652918f
 
 static const float WHOLE_POWERS[16] __attribute__((aligned(64))) = {
