@@ -17,7 +17,6 @@ INLINE V v_set(float a) { return _mm512_set1_ps(a); }
 INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V v_nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE V v_mad(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE V v_rint(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE V v_scale(V a, V n) { return _mm512_scalef_ps(a, n); }
 INLINE V v_abs(V a) { return _mm512_abs_ps(a); }
 /* 2: the smaller in size; 4: with its own sign. */

@@ -13,7 +13,7 @@
  *   v_power_32(e, f)         2^(e.whole + f - down), for exponents from -125 to 128.8; from 128.1 on it is inf, and
  *                            there the callers clamp. v_power_plus_32(e, f, c): c more. _16: for results in 16 bits
  *   v_scaled_power_32(m, e, f)   m * 2^(e.whole + f), subnormal results included, where down was 0
- *   v_tail_32(t)             M(t) = exp(t^2/2) Phi(-t) for 0 <= t <= 14.5, and something small up to 15
+ *   v_tail_32(t), v_tail_16(t)   M(t) = exp(t^2/2) Phi(-t) for 0 <= t <= 14.5, and something small up to 15
  *   v_minus_tail_power_32(t, e, f, c)   c - t M(t) 2^(e.whole + f)
  */
 #ifndef GELU_PATCH_VECTOR_H
