@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from gelu_patch.activations import activations
-from gelu_patch.checking.inputs import all_halves, stratified
+from gelu_patch.checking.inputs import all_halves
 from gelu_patch.checking.ulp import in_ulp
 from gelu_patch.kernels import kernels
 from gelu_patch.kernels.cpu.library import SLOPE, VALUE, Library, library, load
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not LEVELS, reason="the C extension is not built
 at_each_level = pytest.mark.parametrize("level", LEVELS)
 each = pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "gelu_quick", "silu", "relu2"])
 HALVES = (torch.bfloat16, torch.float16)
-REGIONS = ((-9, -5), (-5, -3), (-3, -1), (-1, 0), (0, 64))
+REGIONS = ((-14, -9), (-9, -5), (-5, -3), (-3, -1), (-1, -0.5), (-0.5, -0.25), (-0.25, 0), (0, 64))
 
 
 def compute(activation, x, *, level="", grad=None):
@@ -26,9 +26,10 @@ def compute(activation, x, *, level="", grad=None):
 
 
 def numbers():
-    """Float32 of all sizes and signs."""
-    x = stratified()
-    return x[(x.abs() > 1e-7) & (x.abs() < 64)]
+    """Float32 of all sizes and signs, and two fine grids, down to the last normal results."""
+    bits = torch.arange(0, 2**31, 4099, dtype=torch.int64).to(torch.int32).view(torch.float32)
+    bits = bits[(bits > 1e-7) & (bits < 64)]
+    return torch.cat([bits, -bits, torch.linspace(-9, 9, 200_001), torch.linspace(-100, -9, 100_001)])
 
 
 def finite_halves(dtype):
@@ -38,14 +39,18 @@ def finite_halves(dtype):
 
 @at_each_level
 @pytest.mark.parametrize(
-    ("activation", "table", "others"), [("gelu", 3.0, 8.0), ("gelu_tanh", 2.5, 2.5), ("gelu_quick", 2.5, 2.5)]
+    ("activation", "table", "others"),
+    [("gelu", 2.0, 7.0), ("gelu_tanh", 2.3, 2.5), ("gelu_quick", 2.2, 3.0), ("silu", 2.2, 2.5)],
 )
 def test_float32_values_in_ulp(activation, table, others, level):
     x = numbers()
-    error = in_ulp(compute(activation, x, level=level), activations.get(activation).formula(x.double().numpy()))
-    assert error[x.numpy() >= -9].max() <= (table if level == "avx512" else others)
+    truth = activations.get(activation).formula(x.double().numpy())
+    normal = np.abs(truth) >= float(torch.finfo(torch.float32).tiny)
+    error = in_ulp(compute(activation, x, level=level), truth)
+    assert error[normal].max() <= (table if level == "avx512" else others)
 
 
+@pytest.mark.skipif("avx512" not in LEVELS, reason="erf's rational tail at the lower levels is coarser near 0")
 @pytest.mark.parametrize(("activation", "form"), [("gelu", "none"), ("gelu_tanh", "tanh")])
 def test_float32_values_are_nowhere_worse_than_pytorchs(activation, form):
     x = numbers()
@@ -54,7 +59,7 @@ def test_float32_values_are_nowhere_worse_than_pytorchs(activation, form):
     for low, high in REGIONS:
         region = (x.numpy() >= low) & (x.numpy() < high)
         pair = [in_ulp(y, truth)[region].max() for y in (ours, theirs)]
-        assert pair[0] <= max(pair[1], 2.5), (low, high)
+        assert pair[0] <= max(pair[1], 1.3 if activation == "gelu" else 2.0), (low, high)
 
 
 @at_each_level
@@ -67,8 +72,7 @@ def test_halves_are_rounded_once(activation, dtype, level):
     truth = activations.get(activation).formula(wide)
     normal = (np.abs(truth) >= limits.tiny) & (np.abs(truth) <= limits.max)
     error = in_ulp(compute(activation, x, level=level), np.where(normal, truth, 0.0))[normal]
-    near_the_end = wide[normal] < {"gelu_tanh": -10.0, "gelu_quick": -51.5, "silu": -87.5}.get(activation, -np.inf)
-    assert error[~near_the_end].max() <= 0.55
+    assert error.max() <= 0.55
     slope = activations.get(activation).derivative(wide)
     crossing = np.abs(slope) < 1e-3
     found = compute(activation, x, level=level, grad=torch.ones_like(x))

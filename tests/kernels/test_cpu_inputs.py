@@ -150,7 +150,7 @@ def test_the_extremes(activation, dtype):
     assert value[5] == largest
     assert value[6] == 0
     assert slope[[0, 5]].tolist() == [1, 1]
-    assert slope[[1, 6]].abs().max() < 1e-35
+    assert slope[[1, 6]].tolist() == [0, 0]
     assert slope[[3, 4]].tolist() == [0.5, 0.5]
     assert (value[7:] - torch.tensor([tiny / 2, -tiny / 2])).abs().max() <= torch.finfo(dtype).eps * tiny
 

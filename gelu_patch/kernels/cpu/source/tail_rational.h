@@ -15,3 +15,10 @@ INLINE V v_tail_32(V t) {
 }
 
 INLINE V v_tail_16(V t) { return v_tail_32(t); }
+INLINE V v_minus_tail_power_32(V t, split e, V f, V c) {
+    V m = v_tail_32(t);
+    return v_nfma(v_scale(t, e.whole), v_mad(m, v_power_minus_1(f), m), c);
+}
+INLINE V v_minus_tail_power_16(V t, split e, V f, V c) {
+    return v_nfma(v_scale(t, e.whole), v_tail_16(t) * fraction_power_16(f), c);
+}

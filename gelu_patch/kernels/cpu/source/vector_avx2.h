@@ -17,7 +17,6 @@ INLINE V v_set(float a) { return _mm256_set1_ps(a); }
 INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE V v_nfma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE V v_mad(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE V v_rint(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 /* Two factors, since 2^n alone leaves the range of the exponent for n beyond 127 or below -126. */
 INLINE V v_scale(V a, V n) {
@@ -30,7 +29,13 @@ INLINE V v_scale(V a, V n) {
     return _mm256_mul_ps(_mm256_mul_ps(a, f), g);
 }
 
+INLINE V v_exponent(V raw) {
+    __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(raw), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(127 << 23)));
+}
+
 INLINE V v_abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+INLINE V v_nearer_0(V a, V b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(v_abs(a), v_abs(b), _CMP_LT_OQ)); }
 /* MINPS and MAXPS return their second operand when one is NaN or both are zeros. */
 INLINE V v_min(float bound, V a) { return _mm256_min_ps(_mm256_set1_ps(bound), a); }
 INLINE V v_max(float bound, V a) { return _mm256_max_ps(_mm256_set1_ps(bound), a); }

@@ -2,16 +2,19 @@
  *
  *   v_fma(a, b, c)   a*b + c with one rounding; v_nfma: c - a*b. Error terms depend on the single rounding.
  *   v_mad(a, b, c)   a*b + c, fused or not, whichever is fast
- *   v_rint(a)        the nearest integer, for |a| < 2^22
  *   v_scale(a, n)    a * 2^n for integral n in [-250, 250]
+ *   v_nearer_0(a, b) the one of the smaller size; a number where one is NaN is not asked for
  *   v_min(k, a)      the smaller; a when a is NaN.  v_max(k, a): the larger; a when a is NaN or both are zeros
  *   v_if_negative(x, a, b)   a where x < 0, else b
  *   v_load_*, v_store_*      a pair of vectors from and to 2 * LANES floats, bfloat16, float16, in any order, since all is
  *                            elementwise. Stores round to nearest even. The NaN that come to v_store_bf16 are those of
  *                            bfloat16 inputs or the processor's own: their lower bits are 0, so rounding keeps them
- *   v_split(a, b)            a*b = whole + f, with f left to the caller to sum exactly: a multiple of 1/16 or of 1
- *   v_power_32(e, f)         2^(e.whole + f); v_scaled_power_32(m, e, f): m times that; _16: for results in 16 bits
- *   v_tail_32(t), v_tail_16(t)   M(t) = exp(t^2/2) Phi(-t) for 0 <= t <= 14.5, for results in 32 and 16 bits
+ *   v_split(a, b, down)      a*b = whole + f, with f left to the caller to sum exactly: a multiple of 1/16 or of 1
+ *   v_power_32(e, f)         2^(e.whole + f - down), for exponents from -125 to 128.8; from 128.1 on it is inf, and
+ *                            there the callers clamp. v_power_plus_32(e, f, c): c more. _16: for results in 16 bits
+ *   v_scaled_power_32(m, e, f)   m * 2^(e.whole + f), subnormal results included, where down was 0
+ *   v_tail_32(t), v_tail_16(t)   M(t) = exp(t^2/2) Phi(-t) for 0 <= t <= 14.5, and something small up to 15
+ *   v_minus_tail_power_32(t, e, f, c)   c - t M(t) 2^(e.whole + f)
  */
 #ifndef GELU_PATCH_VECTOR_H
 #define GELU_PATCH_VECTOR_H
@@ -49,11 +52,6 @@ INLINE V v_mad(V a, V b, V c) { return a * b + c; }
 #endif
 INLINE V v_nfma(V a, V b, V c) { return v_fma(-a, b, c); }
 
-INLINE V v_rint(V a) {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: the sum has no bits left for a fraction */
-    return (a + magic) - magic;
-}
-
 INLINE V v_choose(I mask, V a, V b) { return (V)((mask & (I)a) | (~mask & (I)b)); }
 
 INLINE V v_scale(V a, V n) {
@@ -63,9 +61,12 @@ INLINE V v_scale(V a, V n) {
     return a * (V)((first + 127) << 23) * (V)((second + 127) << 23);
 }
 
+INLINE V v_exponent(V raw) { return (V)(((I)raw << 23) + (127 << 23)); }
+
 INLINE V v_abs(V a) { return (V)((I)a & 0x7fffffff); }
 INLINE V v_min(float bound, V a) { return v_choose(a > bound, v_set(bound), a); }
 INLINE V v_max(float bound, V a) { return v_choose(a < bound, v_set(bound), a); }
+INLINE V v_nearer_0(V a, V b) { return v_choose(v_abs(a) < v_abs(b), a, b); }
 INLINE V v_if_negative(V x, V a, V b) { return v_choose(x < 0.0f, a, b); }
 
 INLINE pair v_load_f32(const float *p) {
