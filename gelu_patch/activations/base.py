@@ -28,13 +28,26 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class ApproximateDerivative:
+    """Says that an activation has the values of another one, called ``of``, and only approximately its derivative.
+
+    ``rms`` is the error's root mean square for x under the normal distribution N(0, 1), ``largest`` its maximum.
+    """
+
+    of: str
+    rms: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class Activation:
     """One elementwise function.
 
     ``formula`` and ``derivative`` map float64 arrays of any shape to float64 arrays of the same shape; they
     are the truth that every kernel is tested against. ``family`` is "gelu" for exact GELU and its
     approximations, which are the sites that a patch looks for; other activations are only targets.
-    ``source`` names the paper and section of the formula.
+    ``source`` names the paper and section of the formula. ``approximates`` is set where ``derivative`` is on purpose
+    not that of ``formula``.
     """
 
     name: str
@@ -43,11 +56,17 @@ class Activation:
     summary: str
     source: str
     family: str = "other"
+    approximates: ApproximateDerivative | None = None
 
     @property
     def is_gelu(self) -> bool:
         """Whether this is GELU or an approximation of it."""
         return self.family == "gelu"
+
+    @property
+    def values(self) -> str:
+        """The name of the activation whose values this one has: its own, unless only its derivative differs."""
+        return self.approximates.of if self.approximates else self.name
 
     @cached_property
     def distance(self) -> Distance:
