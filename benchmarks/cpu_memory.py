@@ -1,10 +1,11 @@
 """What training keeps between forward and backward, stock and patched, on a CPU in float32; and the peak of one step.
 
 Saved bytes are those of distinct storages without parameters and buffers, in a model without head. Peak memory is
-measured in a process of its own for each arm: how far the resident set rises above that of the loaded model during two
-training steps (forward, backward, SGD), as Linux tells it (VmHWM), with every large allocation mapped on its own so that
-freed memory goes back. Random weights; memory does not depend on their values. Writes
-benchmarks/results/cpu_memory.json.
+measured in a process of its own for each arm: how far the resident set rises above that of the loaded model during
+training steps (forward, backward, SGD), as Linux tells it (VmHWM), with every large allocation mapped on its own so
+that freed memory goes back: once with gradients that every backward makes anew, while it frees activations, and once
+above gradients that are there already (gradient accumulation). Random weights; memory does not depend on their values.
+Writes benchmarks/results/cpu_memory.json.
 
     python benchmarks/cpu_memory.py
 """
@@ -40,6 +41,12 @@ ARMS: dict[str, tuple[str, str] | None] = {
     "gelu_fewbit": ("gelu_fewbit", "balanced"),
     "gelu_fewbit2": ("gelu_fewbit2", "balanced"),
 }
+FEWBIT_IN = ("T5 v1.1 small, encoder", "BART-base encoder, dropout after the activation")
+
+
+def arms_of(name: str) -> list[str]:
+    return [arm for arm in ARMS if name in FEWBIT_IN or "fewbit" not in arm]
+
 
 # (model, arm, least reduction of saved bytes against stock without dropout). From the project's plan.
 BARS = (("GPT-2", "gelu_fused, balanced", 0.50), ("BERT-base", "gelu_fused, balanced", 0.22))
@@ -115,7 +122,7 @@ def gradients(model: nn.Module) -> list[torch.Tensor]:
 def saved(name: str, *, dropout: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
     exact: list[torch.Tensor] = []
-    for arm in ARMS:
+    for arm in arms_of(name):
         model = build(name, arm, dropout=dropout)
         kept = measure_saved(model, batch(model), (BATCH, TOKENS))
         row[arm] = {"saved_mib": round(kept.saved_for_backward_bytes / MIB, 2)}
@@ -138,27 +145,32 @@ def resident(field: str) -> int:
 
 
 def peak_of_one(name: str, arm: str, *, dropout: bool) -> None:
-    """Run in a process of its own: two training steps; prints the rise of the resident set in MiB."""
+    """Run in a process of its own: training steps; prints the rise of the resident set in MiB."""
     model = build(name, arm, dropout=dropout)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     with torch.no_grad():
         loss(model)  # libraries and their buffers are loaded by now
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    for _ in range(2):
-        loss(model).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    print(json.dumps((resident("VmHWM") - before) / MIB))
+    rises = {}
+    for label, gradients_stay in (("step_peak_mib", False), ("step_peak_above_gradients_mib", True)):
+        if gradients_stay:
+            loss(model).backward()
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        for _ in range(2):
+            loss(model).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=not gradients_stay)
+        rises[label] = round((resident("VmHWM") - before) / MIB, 1)
+    print(json.dumps(rises))
 
 
-def peak(name: str, arm: str, *, dropout: bool) -> float:
+def peak(name: str, arm: str, *, dropout: bool) -> dict[str, float]:
     flags = ["--peak", name, arm, str(int(dropout))]
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, __file__, *flags], capture_output=True, text=True, check=True, env=environment
-    )
-    return float(run.stdout.split()[-1])
+    command = [sys.executable, __file__, *flags]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return found
 
 
 def measure() -> dict[str, Any]:
@@ -167,8 +179,8 @@ def measure() -> dict[str, Any]:
         for dropout in (False, True):
             key = f"{name}, {'with' if dropout else 'without'} dropout"
             row = table[key] = saved(name, dropout=dropout)
-            for arm in ARMS:
-                row[arm]["step_peak_mib"] = round(peak(name, arm, dropout=dropout), 1)
+            for arm in arms_of(name):
+                row[arm] |= peak(name, arm, dropout=dropout)
                 numbers = "  ".join(f"{field} {value}" for field, value in row[arm].items())
                 print(f"{key:<66} {arm:<22} {numbers}", flush=True)
     return table
@@ -184,15 +196,10 @@ def main() -> None:
         peak_of_one(name, arm, dropout=dropout == "1")
         return
     table = measure()
-    bars = [
-        {
-            "model": model,
-            "arm": arm,
-            "at_least": least,
-            "found": round(1 - table[f"{model}, without dropout"][arm]["of_stock"], 4),
-        }
-        for model, arm, least in BARS
-    ]
+    bars = []
+    for model, arm, least in BARS:
+        found = round(1 - table[f"{model}, without dropout"][arm]["of_stock"], 4)
+        bars.append({"model": model, "arm": arm, "less_than_stock": found, "at_least": least})
     result = {
         "what": f"training on a CPU in float32, batch {BATCH} x {TOKENS} tokens, models without head, random weights",
         "git": git_commit(),
@@ -202,7 +209,7 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for bar in bars:
-        print("held" if bar["found"] >= bar["at_least"] else "MISSED", bar)
+        print("held" if bar["less_than_stock"] >= bar["at_least"] else "MISSED", bar)
 
 
 if __name__ == "__main__":
