@@ -59,6 +59,7 @@ format: $(VENV)/dev.installed  ## Let ruff put the style right
 bench: $(VENV)/demo.installed  ## Measure the costs of this package and the speed of its kernels (benchmarks/results/)
 	$(BIN)/python benchmarks/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cpu_elementwise.py
+	$(BIN)/python benchmarks/cpu_memory.py
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

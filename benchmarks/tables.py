@@ -94,6 +94,38 @@ def coverage_table() -> str:
     return f"{table(('what', 'measured'), rows)}\n\n{measured}"
 
 
+def memory_table() -> str:
+    result = json.loads((RESULTS / "cpu_memory.json").read_text(encoding="utf-8"))
+    rows = [
+        (
+            case,
+            arm,
+            f"{found['saved_mib']:.1f} MiB",
+            f"{found['of_stock'] - 1:+.1%}",
+            f"{found['step_peak_above_gradients_mib']:.0f} MiB",
+            f"{found['step_peak_mib']:.0f} MiB",
+            _gradients(found),
+        )
+        for case, arms in result["table"].items()
+        for arm, found in arms.items()
+    ]
+    header = ("model", "arm", "saved for backward", "of stock", "peak of a step", "gradients made anew", "gradients")
+    measured = (
+        f"Measured by `benchmarks/cpu_memory.py` at {result['git']} on {machine(result['environment'])}: "
+        f"{result['what']}. Peaks are the rise of the resident set in a process of its own: above weights and gradients that "
+        "are there already, and above weights alone with gradients that backward makes anew while it frees activations."
+    )
+    return f"{table(header, rows)}\n\n{measured}"
+
+
+def _gradients(found: Json) -> str:
+    if "gradients_bit_equal_to_speed" not in found:
+        return ""
+    if found["gradients_bit_equal_to_speed"]:
+        return "bit-equal"
+    return f"{found['gradients_relative_rms_difference']:.1%} off"
+
+
 def demo_table() -> str:
     result = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))
     arms = {arm["name"]: arm for arm in result["arms"]}
@@ -130,7 +162,8 @@ def main() -> None:
     if arguments.demo:
         keep_demo(arguments.demo)
     text = README.read_text(encoding="utf-8")
-    for name, make in {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table}.items():
+    makers = {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table, "memory": memory_table}
+    for name, make in makers.items():
         begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         assert pattern.search(text), f"README.md has no place for the table {name}"
