@@ -112,8 +112,8 @@ def memory_table() -> str:
     header = ("model", "arm", "saved for backward", "of stock", "peak of a step", "gradients made anew", "gradients")
     measured = (
         f"Measured by `benchmarks/cpu_memory.py` at {result['git']} on {machine(result['environment'])}: "
-        f"{result['what']}. Peaks are the rise of the resident set in a process of its own: above weights and gradients "
-        "that are there already, and above weights alone with gradients that backward makes anew while it frees "
+        f"{result['what']}. Peaks are the rise of the resident set in a process of its own: above weights and "
+        "gradients that are there already, and above weights alone with gradients that backward makes anew while it frees "
         "activations."
     )
     return f"{table(header, rows)}\n\n{measured}"
