@@ -57,7 +57,7 @@ format: $(VENV)/dev.installed  ## Let ruff put the style right
 	$(BIN)/ruff format .
 
 # `make bench BENCHES="cpu_linear cpu_models"` runs these two.
-BENCHES := overhead cpu_elementwise cpu_linear $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/cpu_memory.py)) cpu_models
+BENCHES := overhead cpu_elementwise cpu_linear cpu_memory cpu_models
 
 bench: $(VENV)/dev.installed  ## Measure what this package costs and how fast its kernels are; write docs/performance.md (about two hours)
 	@for name in $(BENCHES); do \

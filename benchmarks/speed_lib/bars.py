@@ -46,6 +46,3 @@ MODEL_BARS = (
 
 # Time of ours over that of the fastest plain linear, at most.
 LINEAR_BAR = 1.03
-
-# (words in the name of the measurement, change against stock at most)
-MEMORY_BARS = ((("gpt2", "saved"), -0.50), (("bert", "saved"), -0.22))

@@ -1,41 +1,47 @@
-"""The part of the page about memory, from cpu_memory.json: whatever groups of arms in bytes it holds, at any depth."""
+"""The part of the page about memory, from cpu_memory.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from .bars import MEMORY_BARS
 from .markdown import Json, measured, table
-from .names import OURS, STOCK
 
 
 def write(result: Json) -> tuple[str, list[str]]:
-    rows, verdicts = [], []
-    for path, arms in groups(result):
-        for arm, size in arms.items():
-            change = size / arms[STOCK] - 1
-            verdict = verdict_of(path, change) if arm == OURS else ""
-            verdicts += [verdict] if verdict else []
-            rows.append((path, arm, f"{size / 2**20:.1f} MiB", "" if arm == STOCK else f"{change:+.1%}", verdict))
-    where = measured([result]) if "environment" in result else ""
-    return f"{where}\n\n{table(('what', 'arm', 'bytes', 'change', 'bar'), rows)}".strip(), verdicts
+    rows = [
+        (
+            case,
+            arm,
+            f"{found['saved_mib']:.1f} MiB",
+            f"{found['of_stock'] - 1:+.1%}",
+            f"{found['step_peak_above_gradients_mib']:.0f} MiB",
+            f"{found['step_peak_mib']:.0f} MiB",
+            gradients(found),
+        )
+        for case, arms in result["table"].items()
+        for arm, found in arms.items()
+    ]
+    header = ("model", "arm", "saved for backward", "of stock", "peak of a step", "gradients made anew", "gradients")
+    explained = (
+        f"{result['what']}. Peaks are the rise of the resident set in a process of its own: above weights and "
+        "gradients that are there already, and above weights alone with gradients that backward makes anew while it frees "
+        "activations. Gradients: against the same kernel with everything kept; median over the parameters of the "
+        "relative difference."
+    )
+    verdicts = [verdict(bar) for bar in result["bars"]]
+    bars = table(
+        ("model", "arm", "bar: saved, of stock", "measured", "bar"),
+        [
+            (bar["model"], bar["arm"], f"{-bar['at_least']:.0%} or better", f"{-bar['less_than_stock']:.1%}", found)
+            for bar, found in zip(result["bars"], verdicts, strict=True)
+        ],
+    )
+    return "\n\n".join([measured([result]), explained, bars, table(header, rows)]), verdicts
 
 
-def groups(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield every mapping of arms to bytes, among them stock, with the words that lead to it."""
-    if not isinstance(node, dict):
-        return
-    if isinstance(node.get(STOCK), int) and all(isinstance(size, int) for size in node.values()):
-        yield path, node
-    for name, value in node.items():
-        yield from groups(value, f"{path} {name}".strip())
+def gradients(found: Json) -> str:
+    if "gradients_bit_equal" not in found:
+        return ""
+    return "bit-equal" if found["gradients_bit_equal"] else f"{found['gradients_off_median']:.1%} off"
 
 
-def verdict_of(path: str, change: float) -> str:
-    """Return the verdict of the bar about this measurement, or nothing when there is none."""
-    plain = path.lower().replace("-", "").replace("_", " ")
-    for words, most in MEMORY_BARS:
-        if all(word in plain for word in words):
-            return f"{'reached' if change <= most else '**MISSED**'}: {most:+.0%}"
-    return ""
+def verdict(bar: Json) -> str:
+    return "reached" if bar["less_than_stock"] >= bar["at_least"] else "**MISSED**"

@@ -3,7 +3,16 @@
 Adding an activation is one file with one ``register_activation`` call, imported below.
 """
 
-from gelu_patch.activations import gelu, rectifiers  # importing a module registers its activations
-from gelu_patch.activations.base import Activation, Distance, activations, register_activation
+from gelu_patch.activations import fewbit, gelu, rectifiers  # importing a module registers its activations
+from gelu_patch.activations.base import Activation, ApproximateDerivative, Distance, activations, register_activation
 
-__all__ = ["Activation", "Distance", "activations", "gelu", "rectifiers", "register_activation"]
+__all__ = [
+    "Activation",
+    "ApproximateDerivative",
+    "Distance",
+    "activations",
+    "fewbit",
+    "gelu",
+    "rectifiers",
+    "register_activation",
+]

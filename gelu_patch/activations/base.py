@@ -28,6 +28,18 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class ApproximateDerivative:
+    """Says that an activation has the values of another one, called ``of``, and only approximately its derivative.
+
+    ``rms`` is the error's root mean square for x under the normal distribution N(0, 1), ``largest`` its maximum.
+    """
+
+    of: str
+    rms: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class Activation:
     """One elementwise function.
 
@@ -35,7 +47,8 @@ class Activation:
     are the truth that every kernel is tested against. ``family`` is "gelu" for exact GELU and its
     approximations, which are the sites that a patch looks for; other activations are only targets.
     ``source`` names the paper and section of the formula. ``kinks`` are the x where the derivative jumps: there its
-    value is a convention, and kernels are not checked.
+    value is a convention, and kernels are not checked. ``approximates`` is set where ``derivative`` is on purpose not
+    that of ``formula``.
     """
 
     name: str
@@ -45,11 +58,17 @@ class Activation:
     source: str
     family: str = "other"
     kinks: tuple[float, ...] = ()
+    approximates: ApproximateDerivative | None = None
 
     @property
     def is_gelu(self) -> bool:
         """Whether this is GELU or an approximation of it."""
         return self.family == "gelu"
+
+    @property
+    def values(self) -> str:
+        """The name of the activation whose values this one has: its own, unless only its derivative differs."""
+        return self.approximates.of if self.approximates else self.name
 
     @cached_property
     def distance(self) -> Distance:

@@ -81,7 +81,7 @@ def _clipped_derivative(x: Array) -> Array:
     return np.where(np.abs(_erf(x)) > CLIP, 0.0, _erf_derivative(x))
 
 
-register_activation(
+GELU = register_activation(
     Activation(
         name="gelu",
         formula=_erf,

@@ -3,7 +3,7 @@
 Adding a kernel is one file with one ``register_kernel`` call, imported below.
 """
 
-from gelu_patch.kernels import cpu, eager, recompute  # importing a module registers its kernels
+from gelu_patch.kernels import cpu, eager, fewbit, recompute  # importing a module registers its kernels
 from gelu_patch.kernels.base import Accepted, Bound, Kernel, Rejected, Request, kernels, register_kernel
 from gelu_patch.kernels.module import KernelActivation
 from gelu_patch.kernels.select import Selection, select
@@ -18,6 +18,7 @@ __all__ = [
     "Selection",
     "cpu",
     "eager",
+    "fewbit",
     "kernels",
     "recompute",
     "register_kernel",

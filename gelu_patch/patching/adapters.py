@@ -55,7 +55,7 @@ def describe_saved(model: nn.Module, arguments: Mapping[str, Any]) -> None:
     for directory in _saved_to(model, arguments):
         sidecar.write(directory)
         config = directory / ADAPTER_CONFIG
-        if plan.changes_mathematics:
+        if plan.changes_values:
             content = json.loads(config.read_text(encoding="utf-8")) | {KEY: _ADVICE}
             config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -102,7 +102,7 @@ def check(model: nn.Module, arguments: Mapping[str, Any]) -> None:
 
 
 def _how_to_fix(sidecar: Sidecar, source: object) -> str:
-    if not sidecar.plan.changes_mathematics:
+    if not sidecar.plan.changes_values:
         return "load the adapter on the base that it was trained on; gelu_patch.unpatch_model(base) undoes a swap"
     return (
         f"base = ...from_pretrained(...); gelu_patch.apply_plan(base, gelu_patch.load_sidecar({str(source)!r}).plan); "

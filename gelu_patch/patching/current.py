@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import nn
 
+from gelu_patch.activations.base import activations
 from gelu_patch.activations.recognise import describe
 from gelu_patch.blocks import fusable
 from gelu_patch.kernels import KernelActivation
@@ -37,6 +38,18 @@ def swapped(parts: Iterable[object]) -> bool:
     return any(isinstance(part, KernelActivation) and part.activation != part.gelu_patch_origin for part in parts)
 
 
+def gives_other_values(parts: Iterable[object]) -> bool:
+    """Whether any of these gives other values than the model came with; not when only its derivative differs."""
+    return any(
+        isinstance(part, KernelActivation) and _values(part.activation) != _values(part.gelu_patch_origin)
+        for part in parts
+    )
+
+
+def _values(name: str) -> str:
+    return activations.get(name).values
+
+
 def current_plan(model: nn.Module) -> Plan:
     """Return what is patched on ``model`` right now, as a plan from its stock state."""
     changes = tuple(_changes(model))
@@ -47,12 +60,13 @@ def current_plan(model: nn.Module) -> Plan:
 
 
 def current_activations(model: nn.Module) -> dict[str, str]:
-    """Return the activation at every dotted path of every recognised site: the mathematics of the model.
+    """Return the activation at every dotted path of every recognised site: the mathematics of the model's forward.
 
+    Where only the derivative differs from another activation, that one is named, because a checkpoint computes it.
     Look-ups in a method, such as ``ACT2FN[self.config.hidden_act](x)``, are in it also when they give no GELU.
     """
     sites = [site for site in find_sites(model) if site.activation]
-    found = {name: str(site.activation) for site in sites for name in site.names}
+    found = {name: _values(str(site.activation)) for site in sites for name in site.names}
     # What an activation module computes inside is its own affair.
     inside = {id(part) for site in sites if isinstance(site.target, nn.Module) for part in site.target.modules()}
     for place in places(model):

@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from gelu_patch import blocks
 from gelu_patch.patching import adapters, recording, saving
-from gelu_patch.patching.current import patched_parts, patched_sites, swapped
+from gelu_patch.patching.current import gives_other_values, patched_parts, patched_sites
 from gelu_patch.patching.guard import guard, unguard
 
 
@@ -117,7 +117,7 @@ def follow(model: nn.Module) -> None:
     for module in model.modules():
         _attach(module)
     recording.follow(model, (site.target for site in sites))
-    if swapped(site.target for site in sites):
+    if gives_other_values(site.target for site in sites):
         guard(model)  # a model around it could lie
 
 
@@ -180,7 +180,7 @@ def _on_registration(parent: nn.Module, name: str, child: object) -> None:
     parts = patched_parts(child)
     if parts:
         _attach(parent)
-        if swapped(parts):
+        if gives_other_values(parts):
             guard(parent)
         if adapters.is_peft_model(parent) and any(map(recording.wants_recording, parts)):
             recording.record(parent)  # it may call the forward of the model inside, without its hooks

@@ -43,6 +43,11 @@ class Change(BaseModel):
         """Whether the site computes another function afterwards."""
         return self.before != self.after
 
+    @property
+    def changes_values(self) -> bool:
+        """Whether it gives other values, which a saved checkpoint must say; otherwise only gradients differ."""
+        return activations.get(self.before).values != activations.get(self.after).values
+
 
 class Rejection(BaseModel):
     """One site that is left as it is, and why; ``by_request`` when the caller left it out or has it already."""
@@ -86,6 +91,11 @@ class Plan(BaseModel):
     def changes_mathematics(self) -> bool:
         """Whether any site computes another function afterwards."""
         return any(change.changes_mathematics for change in self.changes)
+
+    @property
+    def changes_values(self) -> bool:
+        """Whether any site gives other values, which a saved checkpoint must say."""
+        return any(change.changes_values for change in self.changes)
 
     @property
     def digest(self) -> str:
@@ -171,6 +181,12 @@ class Plan(BaseModel):
             changed = {change.after for change in self.changes if change.changes_mathematics}
             distances = ", ".join(f"{name} {activations.get(name).distance.max_abs:.1e}" for name in sorted(changed))
             yield f"this changes the mathematics; largest distance from exact GELU on [-8, 8]: {distances}"
+            for name in sorted(changed):
+                if about := activations.get(name).approximates:
+                    yield (
+                        f"{name}: the gradient is approximate; the derivative of {about.of} is off by {about.rms} "
+                        f"(root mean square under N(0, 1)), at most {about.largest}"
+                    )
 
 
 def _by_whom(change: Change) -> str:

@@ -53,10 +53,10 @@ def save(model: nn.Module, stock: Callable[..., Any], *args: Any, **kwargs: Any)
         adapters.describe_saved(model, call.arguments)
         return result
     if not _is_checkpoint_class(model):
-        _check_other_class(model, plan.changes_mathematics)
+        _check_other_class(model, plan.changes_values)
         return stock(*args, **kwargs)
     changes: tuple[ConfigChange, ...] | None = ()
-    if plan.changes_mathematics:
+    if plan.changes_values:
         changes = name_in_config(model)
     sidecar = Sidecar.of(
         model, plan=plan, activations=current_activations(model), config=changes or (), hidden=changes is None
@@ -95,10 +95,10 @@ def _is_checkpoint_class(model: nn.Module) -> bool:
     )
 
 
-def _check_other_class(model: nn.Module, changes_mathematics: bool) -> None:
+def _check_other_class(model: nn.Module, changes_values: bool) -> None:
     """A wrapper (of trl, of sentence-transformers) passes the call on to the model inside, which has its own hook."""
     inside = [module for module in model.modules() if module is not model and hasattr(type(module), "config_class")]
-    if changes_mathematics and not inside:
+    if changes_values and not inside:
         raise UnsupportedModel(
             f"{type(model).__name__} cannot be saved with changed mathematics",
             why="its save_pretrained is not that of Transformers, and has no way to say that the activations changed",

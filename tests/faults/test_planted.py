@@ -87,6 +87,42 @@ FAULTS = {
         "m.every_float32 = lambda: (m._patterns_from(start) for start in range(0, m.PATTERNS // 2, m.CHUNK))",
         "tests/checking/test_inputs.py::test_the_sweep_skips_nothing",
     ),
+    "a recipe that ignores the version": (
+        "import gelu_patch.kernels.recompute as m\n"
+        "m._Recording.find = lambda self, tensor: self._recipes.get(tensor.untyped_storage()._cdata)",
+        "tests/kernels/test_recompute.py::test_what_the_next_operation_gets",
+    ),
+    "a recipe found by the address of freed memory": (
+        "import gelu_patch.kernels.recompute as m, types; real = m._Recipe.__init__\n"
+        "def init(self, output, *rest):\n"
+        "    real(self, output, *rest)\n"
+        "    self.storage = types.SimpleNamespace(cdata=output.data_ptr(), expired=lambda: False)\n"
+        "m._Recipe.__init__ = init\n"
+        "m._Recording.find = lambda self, tensor: self._recipes.get(tensor.data_ptr())",
+        "tests/kernels/test_recompute.py::test_a_tensor_at_the_address_of_a_dead_one_is_not_taken_for_it",
+    ),
+    "a saved tensor that was changed in place": (
+        "import gelu_patch.kernels.recompute as m; m._Kept.restore = lambda self: self._tensor",
+        "tests/kernels/test_recompute.py::test_what_is_changed_in_place_after_it_was_saved_is_an_error_as_in_pytorch",
+    ),
+    "saved-tensor hooks left behind by an exception": (
+        "import gelu_patch.kernels.recompute as m; real = m.leave\n"
+        "m.leave = lambda module, args, output: None if output is None else real(module, args, output)",
+        "tests/kernels/test_recompute.py::test_an_exception_in_the_forward_takes_the_hooks_off",
+    ),
+    "saved-tensor hooks on top of somebody else's": (
+        "import gelu_patch.kernels.recompute as m; m._may_record = lambda: True",
+        "tests/kernels/test_recompute.py::test_hooks_of_somebody_else_are_left_alone",
+    ),
+    "forward hooks that stay after a revert": (
+        "import gelu_patch.patching.recording as m; m.forget = lambda module: None",
+        "tests/patching/test_memory.py::test_the_hooks_are_there_while_it_is_patched_and_not_a_moment_longer",
+    ),
+    "few bits that stand for other levels": (
+        "import gelu_patch.activations.fewbit as m; s = m.STEPS['gelu_fewbit'];"
+        "object.__setattr__(s, 'codes', s.codes[::-1])",
+        "tests/activations/test_fewbit.py::test_the_declared_error_is_the_measured_one",
+    ),
     "a dropped owner of a shared activation": (
         "import gelu_patch.sites.find as m; real = m._site;m._site = lambda group: real(group[:1])",
         "tests/sites/test_find.py::test_sites_and_owners",

@@ -363,6 +363,27 @@ def test_torch_func_and_forward_mode():
     assert torch.equal(torch.vmap(module)(rows()[None])[0], stock(rows()))
 
 
+@pytest.mark.parametrize("how", ["vmap", "jvp", "no_grad", "counted"])
+def test_transforms_inside_of_a_recorded_forward(how):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    class Transforms(Block):
+        def forward(self, x):
+            if how == "vmap":
+                return torch.vmap(super().forward)(x)
+            if how == "jvp":
+                return torch.func.jvp(super().forward, (x,), (torch.ones_like(x),))[1]
+            if how == "counted":
+                with FlopCounterMode(display=False):
+                    return super().forward(x)
+            with torch.no_grad():
+                bias = super().forward(x)
+            return super().forward(x) + bias
+
+    stock, found = Transforms(memory="speed"), recorded(Transforms())
+    assert same(gradients(found), gradients(stock))
+
+
 def test_threads_do_not_mix():
     module, expected = recorded(Block()), gradients(Block(memory="speed"))
     found, barrier = {}, threading.Barrier(4)

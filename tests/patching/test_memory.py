@@ -232,7 +232,9 @@ def test_adapters(order):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute of a Tensor")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:The .grad attribute of a Tensor"
+)  # the compiler's own
 @pytest.mark.parametrize("what", ["the model", "its forward", "a layer"])
 def test_compiled(what):
     """Compiled code keeps what its compiler decides; a compiled part of an eager model is not compiled anew."""

@@ -7,7 +7,7 @@ from torch import nn
 from gelu_patch.errors import ModelNotFound, UnsupportedModel
 from gelu_patch.patching import current_plan, load_patched, patch_model, save_patched, unpatch_model
 from gelu_patch.patching.sidecar import SIDECAR
-from tests.zoo import Mlp, logits, tiny_bert
+from tests.zoo import Mlp, logits, tiny_bert, tiny_gpt2
 
 
 def test_the_same_mathematics_is_a_plain_checkpoint_with_a_sidecar(tmp_path):
@@ -69,3 +69,34 @@ def test_a_model_without_save_pretrained_says_what_to_do(tmp_path):
     patch_model(model, "relu")
     with pytest.raises(UnsupportedModel, match="has no save_pretrained"):
         save_patched(model, tmp_path)
+
+
+def test_a_gradient_of_few_bits_is_a_plain_checkpoint(tmp_path):
+    """Its values are those of GELU: plain Transformers computes them, and our loading trains on as before."""
+    from transformers import BertForMaskedLM, GPT2LMHeadModel
+
+    model = tiny_bert()
+    patch = patch_model(model, "gelu_fewbit")
+    assert patch.plan.changes_mathematics
+    assert not patch.plan.changes_values
+    assert "gelu_fewbit: the gradient is approximate" in str(patch)
+    model.save_pretrained(tmp_path / "bert")
+    torch.testing.assert_close(logits(BertForMaskedLM.from_pretrained(tmp_path / "bert").eval()), logits(model))
+    loaded, _ = load_patched(tmp_path / "bert")
+    assert {change.after for change in current_plan(loaded).changes} == {"gelu_fewbit"}
+    model.bert.save_pretrained(tmp_path / "part")
+
+    model = tiny_gpt2()  # its tanh form becomes the erf form, and the config says so
+    patch_model(model, "gelu_fewbit2")
+    model.save_pretrained(tmp_path / "gpt2")
+    plain = GPT2LMHeadModel.from_pretrained(tmp_path / "gpt2").eval()
+    assert plain.config.activation_function == "gelu"
+    torch.testing.assert_close(logits(plain), logits(model))
+    loaded, _ = load_patched(tmp_path / "gpt2")
+    assert {change.after for change in current_plan(loaded).changes} == {"gelu_fewbit2"}
+
+
+def test_a_model_around_a_part_with_a_gradient_of_few_bits_may_be_saved(tmp_path):
+    model = tiny_bert()
+    patch_model(model.bert, "gelu_fewbit")
+    model.save_pretrained(tmp_path)
