@@ -22,8 +22,8 @@ def write(result: Json) -> tuple[str, list[str]]:
     header = ("model", "arm", "saved for backward", "of stock", "peak of a step", "gradients made anew", "gradients")
     explained = (
         f"{result['what']}. Peaks are the rise of the resident set in a process of its own: above weights and "
-        "gradients that are there already, and above weights alone with gradients that backward makes anew while it frees "
-        "activations. Gradients: against the same kernel with everything kept; median over the parameters of the "
+        "gradients that are there already, and above weights alone with gradients that backward makes anew while it "
+        "frees activations. Gradients: against the same kernel with everything kept; median over the parameters of the "
         "relative difference."
     )
     verdicts = [verdict(bar) for bar in result["bars"]]
