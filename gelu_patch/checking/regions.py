@@ -42,7 +42,12 @@ def regions(activation: Activation, direction: str) -> tuple[Region, ...]:
 
 @cache
 def _zeros(activation: Activation) -> tuple[float, ...]:
-    """Where the derivative changes its sign, for |x| < 8 (further out lie the signs of underflow)."""
+    """Where the derivative changes its sign, for |x| < 8 (further out lie the signs of underflow).
+
+    A step function jumps over 0; nothing cancels there.
+    """
+    if activation.approximates:
+        return ()
 
     def slope(x: float) -> float:
         return float(activation.derivative(np.array([x]))[0])

@@ -63,7 +63,9 @@ class _Row:
         if not len(error):
             return
         self.absolute.update(error, truth.x)
-        low, high = np.searchsorted(truth.x, (-bound.limit, np.nextafter(bound.limit, inf)))
+        with np.errstate(over="ignore"):  # above the largest number comes inf
+            above = np.nextafter(bound.limit, inf)
+        low, high = np.searchsorted(truth.x, (-bound.limit, above))
         if low < high:
             crossing = bound.crossing if self.region is not None and self.region.crossing else 0.0
             allowed = bound.absolute + crossing + bound.relative * truth.size[low:high]

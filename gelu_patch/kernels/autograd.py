@@ -1,11 +1,11 @@
 """The one home of derivatives: how a compiled elementwise kernel meets autograd and everything around it.
 
 Served by the kernel: plain, dense or strided, CPU tensors in eager mode, of every size (so that a slice has the bits of
-the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else. Served by the
-ATen form, on every call anew: whatever PyTorch must see as its own operator. That is `torch.compile` and `torch.export`
-(Inductor fuses the ATen form with its neighbours; exporters to ONNX know it), tracing, vmap and the other
-transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional, counting), tensor
-subclasses, other devices, dtypes and layouts.
+the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else; and as an
+operator of PyTorch (``operator.py``) under `torch.compile`. Served by the ATen form, on every call anew: whatever
+PyTorch must see as its own operator. That is `torch.export` (other programs and exporters to ONNX know it), tracing,
+vmap and the other transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional,
+counting), tensor subclasses, other devices, dtypes and layouts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
+from gelu_patch.kernels import operator
 from gelu_patch.kernels.base import Function
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # a compiler that looks at functions cannot read the generated one
 class Elementwise:
     """The parts of a kernel: two launches over flat storage, and the ATen form of the same mathematics.
 
@@ -28,10 +29,19 @@ class Elementwise:
     one shape, stride and dtype; ``out`` may be one of the inputs.
     """
 
+    name: str
     fallback: Function
     value: Callable[[torch.Tensor, torch.Tensor], None]
     slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
     dtypes: frozenset[torch.dtype]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return f(x), without a graph."""
+        return _value(self, x) if served(self, x) else self.fallback(x)
+
+    def backward(self, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return grad * f'(x), without a graph."""
+        return _slope(self, grad, x)
 
     def overwrite(self, dense: torch.Tensor) -> None:
         """Put f(x) in the place of x, without a graph: dense memory that nobody else may see."""
@@ -40,11 +50,31 @@ class Elementwise:
     def __call__(self, input: torch.Tensor) -> torch.Tensor:
         """Apply to a tensor of any shape; the same shape and dtype come out."""
         # Asked first: a compiler must meet nothing of what follows.
-        if torch.compiler.is_compiling() or not served(self, input):
+        if torch.compiler.is_compiling():
+            return operator.call(input, self.name) if _may_be_an_operator(self, input) else self.fallback(input)
+        if not served(self, input):
             return self.fallback(input)
         if input.requires_grad and torch.is_grad_enabled():
             return _Value.apply(input, self)  # type: ignore[no-any-return, no-untyped-call]
         return _value(self, input)
+
+
+def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
+    """What `served` asks, as far as a compiler can look into it."""
+    return (
+        not torch.compiler.is_exporting()
+        and type(tensor) in _PLAIN_TYPES
+        and tensor.device.type == "cpu"
+        and tensor.dtype in kernel.dtypes
+        and tensor.layout is torch.strided
+        and not _is_transformed()
+    )
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _is_transformed() -> bool:
+    """Whether a transform of torch.func or forward-mode differentiation is at work where the compiler looks."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:

@@ -22,23 +22,32 @@ def points(part):
 def distances(name, direction):
     """In float32 ulp of the truth, at points of every region."""
     activation = activations.get(name)
+    definition = DEFINITIONS[activation.approximates.of if activation.approximates else name]
     with mpmath.workdps(120):  # 1 + tanh cancels in the tail
         for part in regions(activation, direction):
             x = points(part)
             x = x[~np.isin(x, activation.kinks)]
             found = activation.formula(x) if direction == "forward" else activation.derivative(x)
             for each, y in zip(x, found, strict=True):
-                exact = DEFINITIONS[name](mpmath.mpf(each))
+                exact = definition(mpmath.mpf(each))
                 if direction == "backward":
-                    exact = mpmath.diff(DEFINITIONS[name], mpmath.mpf(each))
+                    exact = mpmath.diff(definition, mpmath.mpf(each))
                 scale = unit(np.array([float(exact)]), torch.float32)[0]
                 if part.crossing:
                     scale = torch.finfo(torch.float32).eps  # only absolute errors are reported
                 yield part, each, float(abs(y - exact) / scale)
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("name", activations.names())
+# An approximate derivative is a table: it is exactly what it says.
+CASES = [
+    (name, direction)
+    for name in activations.names()
+    for direction in ("forward", "backward")
+    if direction == "forward" or not activations.get(name).approximates
+]
+
+
+@pytest.mark.parametrize(("name", "direction"), CASES)
 def test_it_resolves_more_than_is_reported(name, direction):
     worst = max(distances(name, direction), key=lambda found: found[-1])
     assert worst[-1] < RESOLUTION / 1000, worst

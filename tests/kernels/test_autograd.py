@@ -4,7 +4,9 @@ import io
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
 from torch.nn import functional as F
@@ -99,14 +101,53 @@ def test_forward_over_reverse():
     torch.testing.assert_close(found[0].primal, found[1].primal)
 
 
-def test_compile_and_export_see_the_aten_operator():
+def test_compiled_code_calls_the_kernel_as_an_operator():
     model, x = module(), torch.randn(7, 5)
     expected = model(x)
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), expected)
-    compiled(x).sum().backward()
+    expected_grad = torch.autograd.grad(expected.sum(), model[0].weight)[0]
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return make_boxed_func(graph.forward)
+
+    compiled = torch.compile(model, backend=aot_autograd(fw_compiler=keep, bw_compiler=keep), fullgraph=True)
+    assert torch.equal(compiled(x), expected)
+    assert torch.equal(torch.autograd.grad(compiled(x).sum(), model[0].weight)[0], expected_grad)
     with torch.no_grad():
-        torch.testing.assert_close(compiled(x), expected)
+        assert torch.equal(compiled(x), expected)
+    called = [node.target for graph in graphs for node in graph.graph.nodes]
+    assert torch.ops.gelu_patch.activation.default in called
+    assert torch.ops.gelu_patch.activation_backward.default in called
+
+
+@pytest.mark.parametrize("transform", [grad, lambda f: lambda x: jvp(f, (x,), (x,))[1], lambda f: vmap(f)])
+def test_transforms_inside_of_compiled_code(transform):
+    function, reference = pair("gelu")
+    x = torch.randn(5)
+
+    def both(f):
+        wrapped = (lambda x: f(x).sum()) if transform is grad else f
+        return transform(wrapped)(x)
+
+    found = torch.compile(lambda: both(function), backend="aot_eager")()
+    torch.testing.assert_close(found, both(reference))
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_the_operators_keep_the_rules_of_pytorch(activation, dtype):
+    CPU.function(activation)
+    for x in (torch.randn(3, 4), torch.randn(4, 3).t(), torch.randn(2, 6)[:, ::2], torch.randn(()), torch.randn(0, 3)):
+        x = x.to(dtype).requires_grad_(dtype == torch.float32)
+        torch.library.opcheck(torch.ops.gelu_patch.activation.default, (x, activation))
+        inputs = (torch.randn(x.shape).to(dtype), x.detach(), activation)
+        torch.library.opcheck(torch.ops.gelu_patch.activation_backward.default, inputs)
+
+
+def test_export_sees_the_aten_operator():
+    model, x = module(), torch.randn(7, 5)
+    expected = model(x)
     for strict in (False, True):
         program = torch.export.export(model, (x,), strict=strict)
         assert [node for node in program.graph.nodes if node.target is torch.ops.aten.gelu.default]

@@ -416,8 +416,8 @@ def test_backward_in_another_thread():
 def test_once_per_backward_and_not_for_free(monkeypatch):
     module = recorded(Block())
     calls = []
-    real = module.act._function
-    monkeypatch.setattr(module.act, "_function", lambda x: calls.append(1) or real(x))
+    real = module.act.function
+    monkeypatch.setattr(module.act, "function", lambda x: calls.append(1) or real(x))
     loss = module(rows()).sum()
     assert len(calls) == 1
     loss.backward()

@@ -1,7 +1,7 @@
 """The kernel "cpu": GELU, SiLU and relu2 in C, faster and closer to the truth than PyTorch's ops.
 
-It serves plain CPU tensors eagerly; everything else (compiling, exporting, tracing, transforms, tensor
-subclasses, small tensors, other dtypes) goes to the ATen form of kernel "eager", per call (``autograd.py``).
+It serves plain CPU tensors eagerly; everything else (exporting, tracing, transforms, tensor subclasses, other
+dtypes) goes to the ATen form of kernel "eager", per call (``autograd.py``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 import torch
 
 from gelu_patch.activations.base import activations
+from gelu_patch.kernels import operator
 from gelu_patch.kernels.autograd import Elementwise
 from gelu_patch.kernels.base import Accepted, Answer, Bound, Function, Kernel, Rejected, Request, register_kernel
 from gelu_patch.kernels.cpu.library import ACTIVATIONS, ELEMENTS, SLOPE, VALUE, Library, Unavailable, library
@@ -33,7 +34,7 @@ class CpuKernel(Kernel):
     name = "cpu"
     version = "1"
     priority = 10
-    steps_aside = "torch.compile, export, tracing, vmap, forward-mode and second derivatives, tensor subclasses"
+    steps_aside = "export, tracing, vmap, forward-mode and second derivatives, tensor subclasses"
 
     def answer(self, request: Request) -> Answer:
         """Accept what the C code has, on a CPU, when the extension could be loaded."""
@@ -87,7 +88,10 @@ def _function(activation: str, found: Library) -> Function:
     def slope(out: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> None:
         found.run(activation, x.dtype, SLOPE, out, x, grad)
 
-    return Elementwise(EagerKernel().function(activation), value, slope, frozenset(ELEMENTS))
+    fallback, dtypes = EagerKernel().function(activation), frozenset(ELEMENTS)
+    kernel = Elementwise(activation, fallback, value, slope, dtypes)
+    operator.provide(activation, kernel)
+    return kernel
 
 
 register_kernel(CpuKernel())
