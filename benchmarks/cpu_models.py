@@ -23,7 +23,7 @@ import torch
 from speed_lib import store
 from speed_lib.arms import ARMS, PHASES, Arm, Setting, check_output
 from speed_lib.models import MODELS, SHAPES, piece_keys
-from speed_lib.names import AGAIN, COMPILED, LIMIT, ONNX, STOCK
+from speed_lib.names import AGAIN, COMPILED, LIMIT, ONNX, OURS_COMPILED, STOCK
 from speed_lib.ratios import speed
 from speed_lib.rounds import Skip, check_clock, clock_name, sample
 from transformers.utils import logging as transformers_logging
@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     found = parser.parse_args()
     if found.quick:
         found.rounds, found.layers = 3, None
-        found.without += [COMPILED, ONNX]
+        found.without += [COMPILED, OURS_COMPILED, ONNX]
         found.only = found.only or QUICK_PIECES
     found.results = found.results or (QUICK_RESULTS if found.quick else RESULTS)
     return found

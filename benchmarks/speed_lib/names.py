@@ -7,6 +7,7 @@ OURS = "ours"
 OURS_SPEED = 'ours, memory="speed"'
 OURS_MAX = 'ours, memory="max"'
 COMPILED = "torch.compile"
+OURS_COMPILED = "ours, torch.compile"
 ONNX = "onnxruntime"
 LIMIT = "without activation"
 
