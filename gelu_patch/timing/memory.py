@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 
 import torch
@@ -17,26 +17,31 @@ from gelu_patch.timing.workloads import Inputs, Shape
 
 
 def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
-    """Run one forward in training mode and count what is kept for backward.
+    """Run two forwards in training mode and count what one keeps for backward.
 
     Bytes are those of distinct storages, without parameters and buffers, and without what backward will compute again
     (``gelu_patch.memory``). For the activation sites, a storage is counted once a site: its input, which a Linear made,
     is the site's when the site keeps it. Sites that are plain functions in attributes cannot be told apart from their
     surroundings and are counted in the total only.
     """
-    ledger = _Ledger(model)
-    with modes_restored(model), ledger.watching(model), torch.random.fork_rng(), torch.enable_grad():
-        # The output is held until the end: storages that are freed early would be given out, and counted, twice.
-        output = model.train()(**inputs)
-    del output
-    per_site = ledger.per_site.values()
+    whole, by_site = _Ledger(model), _Ledger(model)
+    _run(model, inputs, whole.watching())
+    _run(model, inputs, by_site.watching_sites(model))
+    per_site = by_site.per_site.values()
     return Memory(
         phase="training",
         shape=shape,
-        saved_for_backward_bytes=sum(ledger.total.values()),
+        saved_for_backward_bytes=sum(whole.total.values()),
         activation_saved_bytes=sum(sum(sizes.values()) for sizes in per_site),
         activation_saved_tensors=max((len(sizes) for sizes in per_site), default=None),
     )
+
+
+def _run(model: nn.Module, inputs: Inputs, watching: AbstractContextManager[None]) -> None:
+    with modes_restored(model), watching, torch.random.fork_rng(), torch.enable_grad():
+        # The output is held until the end: storages that are freed early would be given out, and counted, twice.
+        output = model.train()(**inputs)
+    del output
 
 
 class _Ledger:
@@ -56,9 +61,16 @@ class _Ledger:
             for site in self._inside:
                 self.per_site[site][storage.data_ptr()] = storage.nbytes()
 
+    def watching(self) -> AbstractContextManager[None]:
+        """Count all that is kept during the block."""
+        return observing(self._see)
+
     @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
-        """Count during the block, with hooks on the sites that are gone afterwards."""
+    def watching_sites(self, model: nn.Module) -> Iterator[None]:
+        """Count during the block also by site, with hooks on the sites that are gone afterwards.
+
+        A hook keeps a block from being fused, so what the whole model keeps is counted without.
+        """
         handles = []
         for site in find_sites(model):
             if site.is_gelu and isinstance(site.target, nn.Module):
@@ -66,7 +78,7 @@ class _Ledger:
                 handles.append(site.target.register_forward_pre_hook(self._enter))
                 handles.append(site.target.register_forward_hook(self._leave))
         try:
-            with observing(self._see):
+            with self.watching():
                 yield
         finally:
             for handle in handles:

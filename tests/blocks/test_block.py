@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations
 
 from gelu_patch.blocks import Block
 from gelu_patch.patching import patch_model, unpatch_model
+from gelu_patch.timing.memory import measure_saved
 from tests.zoo import Mlp, Stack, logits, tiny_bert, tiny_gpt2, tokens
 from tests.zoo_inline import WIDTH
 
@@ -211,6 +212,16 @@ def test_gradients_have_the_bits_of_the_two_modules(memory, x, overwritten):
     for name, parameter in reference.named_parameters():
         assert torch.equal(mlp.get_parameter(name).grad, parameter.grad), name
     assert not overwritten
+
+
+def test_max_keeps_the_input_of_a_block_and_nothing_else(x):
+    kept = {}
+    for memory in ("speed", "balanced", "max"):
+        model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU()))
+        patch_model(model, "gelu_fused", memory=memory)
+        kept[memory] = measure_saved(model, {"x": x}, tuple(x.shape)).saved_for_backward_bytes
+    narrow, wide = x.nbytes, 16 * len(x) * 4
+    assert kept == {"speed": 2 * (narrow + 2 * wide), "balanced": 2 * (narrow + wide), "max": 2 * narrow}
 
 
 def test_frozen_weights_leave_the_input_to_be_differentiated(x):
