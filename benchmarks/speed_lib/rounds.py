@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+
+from gelu_patch.timing.latency import without_garbage_collection
 
 Run = Callable[[], object]
 Samples = dict[str, list[float]]
@@ -55,7 +56,7 @@ def sample(
     clock, shuffle = clock_of(threads), random.Random(seed).shuffle
     samples: Samples = {name: [] for name in arms}
     order = list(arms)
-    with _no_garbage_collection():
+    with without_garbage_collection():
         for _ in range(rounds):
             gc.collect()
             shuffle(order)
@@ -66,14 +67,3 @@ def sample(
                     run()
                 samples[name].append(round((clock() - started) / times, 10))
     return samples
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

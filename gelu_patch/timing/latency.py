@@ -58,7 +58,7 @@ def measure_latency(
     times: dict[object, list[float]] = {slot: [] for slot in slots}
     rounds = _rounds(list(slots), random.Random(seed))
     started = time.perf_counter()
-    with _without_garbage_collection():
+    with without_garbage_collection():
         warmup = sum(_warm_up(run) for run in runs.values())
         planned = 0
         while True:
@@ -132,7 +132,8 @@ def _warm_up(run: Run) -> int:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
+    """Collect garbage now, and not during the block."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
