@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import nn
@@ -25,14 +24,13 @@ Library = Literal["torch", "onednn"]
 
 # oneDNN is taken when it needs less than this share of PyTorch's time.
 _CLEARLY_FASTER = 0.97
-_BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has run twice
-_ROUNDS = 15
+_BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has run _FEWEST times
+_FEWEST, _ROUNDS = 4, 15
 
 _choices: dict[tuple[object, ...], Library] = {}
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """``x @ weight.T + bias``: x of shape (..., in features), weight seen as (out features, in features)."""
 
     x: torch.Tensor
@@ -73,6 +71,8 @@ def apply(linear: nn.Module, x: torch.Tensor, packed: PackedWeight | None = None
     """
     weight, bias = cast(torch.Tensor, linear.weight), cast("torch.Tensor | None", linear.bias)
     product = Product(x, weight, bias, type(linear) is not nn.Linear, packed)
+    if not torch.is_grad_enabled():
+        return product.run(_choice(product))
     with torch.no_grad():
         return product.run(_choice(product))
 
@@ -111,13 +111,15 @@ def only_torch(dtype: torch.dtype) -> str | None:
 def measure(product: Product) -> dict[Library, float]:
     """Return the seconds that each library needs for ``product``: the least of a few interleaved runs."""
     best: dict[Library, float] = dict.fromkeys(get_args(Library), float("inf"))
+    for library in best:
+        product.run(library)  # what is made once, such as a packed weight, does not count
     begin = time.perf_counter()
-    for done in range(_ROUNDS):
+    for done in range(1, _ROUNDS + 1):
         for library in best:
             start = time.perf_counter()
             product.run(library)
             best[library] = min(best[library], time.perf_counter() - start)
-        if done and time.perf_counter() - begin > _BUDGET:
+        if done >= _FEWEST and time.perf_counter() - begin > _BUDGET:
             break
     return best
 
