@@ -31,12 +31,12 @@ class Block:
         """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out."""
         before, after = getattr(self.parent, self.pair.linear), self._activation()
         if torch.compiler.is_compiling() or not guards.are_plain(before, after, x):
-            return after(before(x))  # type: ignore[no-any-return]
+            return _both(before, after, x)
         if guards.wants_gradient(before, x):
-            return _keeping_x(before, after, x) if after.memory == "max" else after(before(x))
+            return _keeping_x(before, after, x) if after.memory == "max" else _both(before, after, x)
         kernel = guards.kernel_for(before, after, x)
         if kernel is None:
-            return after(before(x))  # type: ignore[no-any-return]
+            return _both(before, after, x)
         out = linear.apply(before, x, self._packed if after.memory == "speed" else None)
         kernel.overwrite(out)
         if self.pair.product is not None:
@@ -53,15 +53,21 @@ class Block:
         return vars(self.parent).get(self.pair.activation.attribute, self._replacement)
 
 
+def _both(before: nn.Module, after: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """One after the other."""
+    out: torch.Tensor = after(before(x))
+    return out
+
+
 def _keeping_x(before: nn.Module, after: KernelActivation, x: torch.Tensor) -> torch.Tensor:
     """Both, with a graph that keeps ``x`` alone; the next operation need not keep the result either."""
     device = x.device.type
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
-    def both(x: torch.Tensor) -> torch.Tensor:
+    def compute(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, dtype, enabled):
-            return after(before(x))  # type: ignore[no-any-return]
+            return _both(before, after, x)
 
-    out: torch.Tensor = checkpoint(both, x, use_reentrant=False, preserve_rng_state=False)
-    recompute.note(out, both, x)
+    out: torch.Tensor = checkpoint(compute, x, use_reentrant=False, preserve_rng_state=False)
+    recompute.note(out, compute, x)
     return out

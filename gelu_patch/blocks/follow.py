@@ -26,26 +26,33 @@ def fusable(site: Site, function: Function) -> tuple[str, ...]:
         name.removesuffix(owner.key) + pair.linear
         for owner in site.owners
         for pair in _pairs(owner)
+        if _begins_plainly(owner, pair)
         for name in owner.names
     )
 
 
 def follow(sites: list[Site]) -> None:
-    """Put a block at each pair that ends in a patched site whose kernel works in place; take away all others."""
+    """Put a block at each pair that ends in a patched site whose kernel works in place; take away all others.
+
+    Also where an adapter has meanwhile taken the Linear's place.
+    """
     for site in sites:
+        activation = site.target if isinstance(site.target, KernelActivation) else None
         for owner in site.owners:
             for pair in _pairs(owner):
-                if isinstance(site.target, KernelActivation) and isinstance(site.target.function, Elementwise):
+                if activation and isinstance(activation.function, Elementwise) and _begins_plainly(owner, pair):
                     with suppress(UnreadableMethod):  # then it stays two calls
-                        give(owner.parent, pair.attribute, Block(owner.parent, pair, site.target))
+                        give(owner.parent, pair.attribute, Block(owner.parent, pair, activation))
                 elif pair.attribute in vars(owner.parent):
                     take(owner.parent, pair.attribute)
 
 
 def _pairs(owner: Owner) -> Iterator[Pair]:
-    """The pairs of the owner's module that end in this site and begin with a plain Linear."""
+    """The pairs of the owner's module that end in this site."""
     ending = owner.expression if isinstance(owner, InlineOwner) else owner.key
-    for pair in pairs_of(stock_class(type(owner.parent))):
-        linear = owner.parent._modules.get(pair.linear)
-        if pair.activation == ending and linear is not None and is_plain_linear(linear):
-            yield pair
+    return (pair for pair in pairs_of(stock_class(type(owner.parent))) if pair.activation == ending)
+
+
+def _begins_plainly(owner: Owner, pair: Pair) -> bool:
+    linear = owner.parent._modules.get(pair.linear)
+    return linear is not None and is_plain_linear(linear)

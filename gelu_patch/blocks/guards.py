@@ -26,7 +26,7 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
         and is_plain_linear(linear)
         and not _is_watched(linear)
         and not _is_watched(activation)
-        and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+        and not _has_any_global_hook()  # type: ignore[no-untyped-call]  # torch's
         and not torch._C._len_torch_function_stack()
     )
 

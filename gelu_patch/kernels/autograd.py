@@ -67,26 +67,24 @@ def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
         and tensor.device.type == "cpu"
         and tensor.dtype in kernel.dtypes
         and tensor.layout is torch.strided
-        and not _is_transformed()
+        and not is_transformed()
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func or forward-mode differentiation is at work where the compiler looks."""
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch's
+def is_transformed() -> bool:
+    """Whether a transform of torch.func or forward-mode differentiation is at work; a compiler asks when it traces."""
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def is_observed() -> bool:
+    """Whether somebody listens to, transforms or records operators."""
+    return bool(torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None or is_transformed())
 
 
 def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     """Whether these are ordinary tensors and nobody listens to, transforms or records operators."""
-    if (
-        torch._C._len_torch_dispatch_stack()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-        or torch._C._get_tracing_state() is not None
-    ):
-        return False
-    return all(
+    return not is_observed() and all(
         type(tensor) in _PLAIN_TYPES
         and tensor.dtype in kernel.dtypes
         and torch._C._dispatch_keys(tensor).raw_repr() in _PLAIN_KEYS

@@ -11,12 +11,12 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from gelu_patch.activations.base import activations
 from gelu_patch.activations.fewbit import STEPS, Steps
 from gelu_patch.activations.gelu import GELU
+from gelu_patch.kernels.autograd import is_transformed
 from gelu_patch.kernels.base import Accepted, Answer, Bound, Function, Kernel, Rejected, Request, register_kernel
 from gelu_patch.kernels.eager import EagerKernel
 from gelu_patch.kernels.select import select
@@ -46,7 +46,7 @@ class FewBitKernel(Kernel):
 
         def few_bit_gelu(x: torch.Tensor) -> torch.Tensor:
             # Asked first: a compiler must meet nothing of what follows.
-            if not torch.compiler.is_compiling() and _is_transformed():
+            if not torch.compiler.is_compiling() and is_transformed():
                 return _FewBitForward.apply(x, steps)[0]  # type: ignore[no-any-return, no-untyped-call]
             if x.requires_grad and torch.is_grad_enabled():
                 return _FewBit.apply(x, steps)[0]  # type: ignore[no-any-return, no-untyped-call]
@@ -66,11 +66,6 @@ class FewBitKernel(Kernel):
         """One rounding, against the step function; its distance from GELU's derivative is declared with it."""
         limits = torch.finfo(dtype)
         return Bound(limits.tiny * limits.eps, limits.eps, limits.max)
-
-
-def _is_transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:

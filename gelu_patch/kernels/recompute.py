@@ -26,9 +26,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
+
+from gelu_patch.kernels.autograd import is_observed
 
 _autograd: Any = torch._C._autograd
 _TELLS_ITS_HOOKS = hasattr(_autograd, "_top_saved_tensors_default_hooks")
@@ -241,14 +242,7 @@ _HOOKS = saved_tensors_hooks(_pack, _unpack)
 
 
 def _may_record() -> bool:
-    if (
-        torch._C._get_tracing_state() is not None
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-        or not _TELLS_ITS_HOOKS
-        or not _autograd._saved_tensors_hooks_is_enabled()
-    ):
+    if is_observed() or not _TELLS_ITS_HOOKS or not _autograd._saved_tensors_hooks_is_enabled():
         return False
     if _innermost() is _pack:  # left behind by an interrupted forward
         _HOOKS.__exit__()

@@ -131,6 +131,16 @@ def another_activation(mlp):
     mlp._modules["act"] = nn.Sigmoid()
 
 
+@pytest.mark.parametrize("undo", [lambda mlp, patch: patch.revert(), lambda mlp, patch: unpatch_model(mlp)])
+def test_a_block_goes_also_when_an_adapter_has_taken_the_linear_s_place(undo):
+    mlp = Mlp(nn.GELU())
+    patch = patch_model(mlp, "gelu_fused")
+    adapter(mlp)
+    undo(mlp, patch)
+    assert type(mlp) is Mlp
+    assert not any(isinstance(value, Block) for value in vars(mlp).values())
+
+
 CHANGES = [
     forward_hook, forward_pre_hook_on_the_activation, own_forward, adapter, parametrization, other_dtype,
     another_activation,
