@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from gelu_patch.blocks import guards, linear
+from gelu_patch.blocks import guards, libraries
+from gelu_patch.blocks.gradient import differentiable
 from gelu_patch.blocks.packed import PackedWeight
+from gelu_patch.blocks.product import product_of
 from gelu_patch.kernels import KernelActivation, recompute
 from gelu_patch.sites.inline.pairs import FRESH, Pair
 
@@ -32,12 +34,18 @@ class Block:
         before, after = getattr(self.parent, self.pair.linear), self._activation()
         if torch.compiler.is_compiling() or not guards.are_plain(before, after, x):
             return _both(before, after, x)
-        if guards.wants_gradient(before, x):
-            return _keeping_x(before, after, x) if after.memory == "max" else _both(before, after, x)
-        kernel = guards.kernel_for(before, after, x)
+        product = product_of(before, x, self._packed if after.memory == "speed" else None)
+        wants_gradient = guards.wants_gradient(product)
+        if wants_gradient and after.memory == "max":
+            return _keeping_x(before, after, x)
+        kernel = guards.kernel_for(after, product)
         if kernel is None:
             return _both(before, after, x)
-        out = linear.apply(before, x, self._packed if after.memory == "speed" else None)
+        if wants_gradient:
+            out: torch.Tensor = after(differentiable(product))
+            return out
+        with torch.no_grad():
+            out = libraries.compute(product)
         kernel.overwrite(out)
         if self.pair.product is not None:
             setattr(out, FRESH, True)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
+from gelu_patch.blocks.product import Product
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.kernels.autograd import Elementwise, served
 from gelu_patch.sites.neighbours import is_plain_linear
@@ -31,28 +32,27 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
     )
 
 
-def kernel_for(linear: nn.Module, activation: KernelActivation, x: torch.Tensor) -> Elementwise | None:
-    """Return the kernel that may overwrite the output of plain modules for x of shape (..., in features), or None."""
-    kernel = activation.function
-    parameters = _parameters(linear)
+def kernel_for(activation: KernelActivation, product: Product) -> Elementwise | None:
+    """Return the kernel that may overwrite the product, or None."""
+    kernel, (x, weight, bias, *_) = activation.function, product
+    tensors = (x, weight) if bias is None else (x, weight, bias)
     if (
         not isinstance(kernel, Elementwise)
-        or not served(kernel, x, *parameters)
-        or any(parameter.dtype != x.dtype for parameter in parameters)
+        or weight.dtype != x.dtype
+        or (bias is not None and bias.dtype != x.dtype)
+        or not served(kernel, *tensors)
         or torch.is_autocast_enabled("cpu")
     ):
         return None
     return kernel
 
 
-def wants_gradient(linear: nn.Module, x: torch.Tensor) -> bool:
+def wants_gradient(product: Product) -> bool:
     """Whether autograd will ask for what this call computes."""
-    return torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in _parameters(linear)))
-
-
-def _parameters(linear: nn.Module) -> list[torch.Tensor]:
-    # Module.parameters() takes as long as a small product.
-    return [parameter for parameter in linear._parameters.values() if parameter is not None]
+    x, weight, bias, *_ = product
+    return torch.is_grad_enabled() and (
+        x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
+    )
 
 
 def _is_watched(module: nn.Module) -> bool:

@@ -9,7 +9,8 @@ import torch
 from pydantic import BaseModel
 
 from gelu_patch.activations.base import activations
-from gelu_patch.blocks import linear
+from gelu_patch.blocks import libraries
+from gelu_patch.blocks.product import Product
 from gelu_patch.checking.inputs import DTYPES
 from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.kernels import Accepted, Rejected, Request, Selection, kernels, select
@@ -111,15 +112,15 @@ def _products(device: str) -> Section:
     """Which library multiplies before a fused GELU, measured now on a shape of BERT and GPT-2."""
     rows = []
     for name, dtype in DTYPES.items():
-        reason = linear.only_torch(dtype) if device == "cpu" else "Linear and GELU are fused on CPUs"
+        reason = libraries.only_torch(dtype) if device == "cpu" else "Linear and GELU are fused on CPUs"
         if reason:
             rows.append([name, "torch", reason])
             continue
         weight, x = torch.randn(3072, 768, dtype=dtype), torch.randn(128, 768, dtype=dtype)
-        seconds = linear.measure(linear.Product(x, weight, None, transposed=False, packed=None))
+        seconds = libraries.measure(Product(x, weight))
         taken = "oneDNN: {onednn:.2f} ms, torch: {torch:.2f} ms".format(**{k: 1e3 * s for k, s in seconds.items()})
-        rows.append([name, linear.faster(seconds), f"measured now, 128 rows of 768 to 3072: {taken}"])
-    return Section(title="Linear before GELU, without gradients", columns=["dtype", "library", "why"], rows=rows)
+        rows.append([name, libraries.faster(seconds), f"measured now, 128 rows of 768 to 3072: {taken}"])
+    return Section(title="Linear before GELU", columns=["dtype", "library", "why"], rows=rows)
 
 
 # A further part of the diagnosis (a GPU's kernels) is one function here.

@@ -83,13 +83,23 @@ def is_observed() -> bool:
 
 
 def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
-    """Whether these are ordinary tensors and nobody listens to, transforms or records operators."""
-    return not is_observed() and all(
-        type(tensor) in _PLAIN_TYPES
-        and tensor.dtype in kernel.dtypes
-        and torch._C._dispatch_keys(tensor).raw_repr() in _PLAIN_KEYS
-        for tensor in tensors
-    )
+    """Whether these are ordinary tensors of its dtypes and nobody listens to, transforms or records operators."""
+    dtypes = kernel.dtypes
+    for tensor in tensors:  # a generator would take as long as all of the questions
+        if type(tensor) not in _PLAIN_TYPES or tensor.dtype not in dtypes:
+            return False
+    return plain(*tensors)
+
+
+def plain(*tensors: torch.Tensor) -> bool:
+    """Whether these are ordinary CPU tensors and nobody listens to, transforms or records operators."""
+    if is_observed():
+        return False
+    keys = torch._C._dispatch_keys
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN_TYPES or keys(tensor).raw_repr() not in _PLAIN_KEYS:
+            return False
+    return True
 
 
 def _plain_keys() -> frozenset[int]:

@@ -1,0 +1,55 @@
+"""The product of a Linear with a gradient: forward and toward x by the faster library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gelu_patch.blocks import libraries
+from gelu_patch.blocks.product import Product
+from gelu_patch.kernels.autograd import plain
+
+
+def differentiable(product: Product) -> torch.Tensor:
+    """Return the product as a part of the graph, which keeps the very tensors that PyTorch's modules keep.
+
+    So gradient checkpointing can compare what a patched forward keeps with what one before the patch has kept.
+    """
+    x, weight, bias, transposed, _ = product
+    rows, matrix = x.reshape(-1, x.shape[-1]), weight if transposed else weight.t()
+    out: torch.Tensor = _Linear.apply(rows, matrix, bias)  # type: ignore[no-untyped-call]
+    return out.view(*x.shape[:-1], matrix.shape[1])
+
+
+class _Linear(torch.autograd.Function):
+    """``rows @ matrix + bias``: rows of shape (n, in features), matrix (in features, out features)."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        rows_wanted, matrix_wanted, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if matrix_wanted else None, matrix if rows_wanted else None)
+        ctx.transposed = matrix.is_contiguous()
+        return libraries.compute(_product(rows, matrix, bias, ctx.transposed))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        rows, matrix = ctx.saved_tensors
+        rows_wanted, matrix_wanted, bias_wanted = ctx.needs_input_grad
+        by_rows = by_matrix = None
+        if rows_wanted:
+            by_rows = _toward_rows(grad, matrix)
+        if matrix_wanted:  # in the memory order of the weight, which the optimizer wants
+            by_matrix = rows.t() @ grad if ctx.transposed else (grad.t() @ rows).t()
+        return by_rows, by_matrix, grad.sum(0) if bias_wanted else None
+
+
+def _toward_rows(grad: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    if torch.is_grad_enabled() or not plain(grad, matrix):  # a second derivative, or many gradients at once
+        return grad @ matrix.t()
+    return libraries.compute(_product(grad, matrix.t(), None, not matrix.is_contiguous()))
+
+
+def _product(rows: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None, transposed: bool) -> Product:
+    """``rows @ matrix + bias`` with the weight in its own memory order, and whether that is (in, out)."""
+    return Product(rows, matrix if transposed else matrix.t(), bias, transposed)
