@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
-from gelu_patch.errors import DataError, InvalidMeasurement
+from gelu_patch.errors import DataError
 from gelu_patch.kernels import kernels
 from gelu_patch.patching import current_plan
 from gelu_patch.reporting.predictions import Predictions
@@ -84,7 +83,7 @@ def evaluate_model(
     kind = tasks.get(task)
     encoded = kind.encode(data, labels=labels, tokenizer=tokenizer, max_length=max_length)
     predictions = kind.predict(model, encoded, batch_size=batch_size, seed=seed, on_batch=on_batch)
-    refuse_nonfinite(predictions)
+    predictions.require_finite()
     report = Report(
         kind="eval",
         run_id=uuid.uuid4().hex[:12],
@@ -115,7 +114,7 @@ def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
     """
     n = len(predictions)
     quality = [
-        Quality(metric=each.name, value=each.compute(predictions.label, predictions.pred, n_classes), n=n)
+        Quality(metric=each.name, value=each.compute(predictions.class_labels, predictions.pred, n_classes), n=n)
         for each in metrics
     ]
     for each in quality:
@@ -173,18 +172,6 @@ def describe_data(data: TextExamples, tokenizer: Any, labels: LabelMap) -> Data:
         inputs_sha256=data.inputs_sha256,
         tokenizer_sha256=tokenizer_sha256(tokenizer),
     )
-
-
-def refuse_nonfinite(predictions: Predictions) -> None:
-    """Raise InvalidMeasurement when a logit is NaN or infinite: no metric means anything then."""
-    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
-    if broken.size:
-        raise InvalidMeasurement(
-            f"the model answers with NaN or infinity for {broken.size} of {len(predictions)} examples",
-            where=f"first at example {predictions.ids[broken[0]]!r}",
-            why="training diverged, the dtype overflows, or a kernel is wrong",
-            next_step="evaluate the unpatched model on the same data to tell which",
-        )
 
 
 def _labels_of(model: nn.Module) -> LabelMap:
