@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from rich.console import RenderableType
+
 from gelu_patch.errors import ExitCode, MissingExtra, UsageError
 from gelu_patch.reporting.arms import Run
 from gelu_patch.reporting.compare import compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_text
+from gelu_patch.reporting.console import comparison_text, comparison_view
 from gelu_patch.reporting.files import write_text
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.markdown import markdown_report
@@ -45,7 +47,10 @@ class Outcome:
         return folder
 
     def __str__(self) -> str:
-        return comparison_text(self.comparison)
+        return comparison_text(self.comparison, self.report.arms)
+
+    def __rich__(self) -> RenderableType:
+        return comparison_view(self.comparison, self.report.arms)
 
 
 def compare(

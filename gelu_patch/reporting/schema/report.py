@@ -36,6 +36,7 @@ class Arm(Section):
     training: Training | None = None
     latency: list[Latency] = []
     memory: list[Memory] = []
+    energy: Energy = Energy()
 
 
 class Check(Section):
