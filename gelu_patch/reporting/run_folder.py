@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gelu_patch.errors import DataError, DataNotFound, InvalidMeasurement, OutputExists
+from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
@@ -18,6 +19,8 @@ REPORT = "report.json"
 MARKDOWN = "report.md"
 HTML = "report.html"
 PREDICTIONS = "predictions.parquet"
+NOISE = "predictions_noise.parquet"
+DRIFT = "drift.parquet"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 MODEL = "model"
@@ -52,7 +55,7 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TRAINING_LOG, CONFIG):
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)
@@ -99,6 +102,18 @@ class RunFolder:
     def predictions(self) -> Predictions:
         """The per-example predictions. Raises DataNotFound when the run has none."""
         return Predictions.load(self.path / PREDICTIONS)
+
+    @cached_property
+    def noise(self) -> Predictions | None:
+        """Some of the predictions again, by the same model in other batches and threads, if they were made."""
+        path = self.path / NOISE
+        return Predictions.load(path) if path.exists() else None
+
+    @cached_property
+    def drift(self) -> Drift | None:
+        """The hidden states of a few examples, layer by layer, if they were kept."""
+        path = self.path / DRIFT
+        return Drift.load(path) if path.exists() else None
 
     @property
     def model_path(self) -> Path:

@@ -59,13 +59,17 @@ class Subject(Section):
 
 
 class Data(Section):
-    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer."""
+    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer.
+
+    ``limited`` says that these are the first examples only of a larger file (``--limit``).
+    """
 
     source: Literal["file", "hub", "synthetic", "package"] = "file"
     name: str = ""
     split: str | None = None
     revision: str | None = None
     n: int = 0
+    limited: bool = False
     labels: list[str] = []
     ids_sha256: str | None = None
     inputs_sha256: str | None = None
