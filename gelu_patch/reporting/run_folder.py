@@ -21,9 +21,11 @@ HTML = "report.html"
 PREDICTIONS = "predictions.parquet"
 NOISE = "predictions_noise.parquet"
 DRIFT = "drift.parquet"
+POLICY = "policy.json"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 MODEL = "model"
+COMPARE = "compare"
 
 
 def now() -> str:
@@ -55,7 +57,7 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TRAINING_LOG, CONFIG):
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, POLICY, TRAINING_LOG, CONFIG):
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def matthews_of(counts: Marginals) -> FloatArray:
     chance = (counts.predicted * counts.actual).sum(axis=-1)
     spread = (total**2 - (counts.predicted**2).sum(axis=-1)) * (total**2 - (counts.actual**2).sum(axis=-1))
     zero = np.zeros_like(spread)
-    return np.divide(right * total - chance, np.sqrt(np.maximum(spread, 0)), out=zero, where=spread > 0)
+    return np.asarray(np.divide(right * total - chance, np.sqrt(np.maximum(spread, 0)), out=zero, where=spread > 0))
 
 
 def marginals(labels: npt.ArrayLike, predictions: npt.ArrayLike, n_classes: int) -> Marginals:

@@ -18,8 +18,8 @@ class Metric:
     """A number between labels and predictions, both ``(n,)`` class numbers; larger is better.
 
     ``compute(labels, predictions, n_classes)`` returns a fraction, not percent. The number of classes is that
-    of the task, which a small set of examples need not show. ``of_counts`` is the same number from the counts per class,
-    where they determine it: then it has an interval.
+    of the task, which a small set of examples need not show. ``of_counts`` is the same number from the counts per
+    class, where they determine it: then it has an interval.
     """
 
     name: str

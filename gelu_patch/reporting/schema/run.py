@@ -61,7 +61,9 @@ class Subject(Section):
 class Data(Section):
     """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer.
 
-    ``limited`` says that these are the first examples only of a larger file (``--limit``).
+    ``limited`` says that these are the first examples only of a larger file (``--limit``). ``duplicate_inputs`` counts
+    the examples whose input occurred before, ``seen_in_training`` those whose input the model was trained on; None is
+    not counted.
     """
 
     source: Literal["file", "hub", "synthetic", "package"] = "file"
@@ -70,6 +72,8 @@ class Data(Section):
     revision: str | None = None
     n: int = 0
     limited: bool = False
+    duplicate_inputs: int | None = None
+    seen_in_training: int | None = None
     labels: list[str] = []
     ids_sha256: str | None = None
     inputs_sha256: str | None = None
