@@ -143,3 +143,19 @@ class RunFolder:
         """Write ``predictions.parquet`` atomically."""
         self.__dict__.pop("predictions", None)
         return predictions.save(self.path / PREDICTIONS)
+
+    def write_noise(self, noise: Predictions | None) -> None:
+        """Write the numeric-noise arm, or remove that of an earlier evaluation."""
+        self._write_or_remove("noise", NOISE, noise)
+
+    def write_drift(self, drift: Drift | None) -> None:
+        """Write the hidden states, or remove those of an earlier evaluation."""
+        self._write_or_remove("drift", DRIFT, drift)
+
+    def _write_or_remove(self, what: str, name: str, content: Predictions | Drift | None) -> None:
+        self.__dict__.pop(what, None)
+        if content is not None:
+            content.save(self.path / name)
+        else:
+            with writable(self.path / name):
+                (self.path / name).unlink(missing_ok=True)

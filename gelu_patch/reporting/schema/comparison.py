@@ -19,8 +19,8 @@ class Policy(Section):
 
     ``required`` names the metrics that must be there: one that was not measured is no pass. ``primary`` are the
     metrics that can say DO NOT SHIP (empty: as the task has them), ``ignore`` are shown and decide nothing. ``alpha``
-    is one-sided. ``fixed_before_run`` says whether the baseline run holds the hash of this very policy: True when it was
-    fixed before the evaluation, False when another one was fixed, None when nothing says.
+    is one-sided. ``fixed_before_run`` says whether the baseline run holds the hash of this very policy: True when it
+    was fixed before the evaluation, False when another one was fixed, None when nothing says.
     """
 
     margins: dict[str, str] = {}

@@ -81,12 +81,15 @@ class Data(Section):
 
 
 class Protocol(Section):
-    """How the model was run."""
+    """How the model was run. ``seed`` is that of its training; ``data_seed`` decides which tokens are hidden."""
 
+    task: str | None = None
     batch_size: int | None = None
     padding: str | None = None
     max_length: int | None = None
+    stride: int | None = None
     seed: int | None = None
+    data_seed: int | None = None
     seeds: list[int] = []
     deterministic: bool | None = None
     world_size: int = 1
