@@ -15,7 +15,7 @@ from gelu_patch.reporting.plots.quality import accuracy_plot, difference_plot
 from gelu_patch.reporting.plots.training import seeds_plot, training_plot
 from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Report
-from gelu_patch.reporting.verdict import MINIMUM_SEEDS
+from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMBEDDED_CHARACTERS = 300_000
