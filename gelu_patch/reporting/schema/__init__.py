@@ -25,6 +25,7 @@ from gelu_patch.reporting.schema.report import (
 )
 from gelu_patch.reporting.schema.run import (
     AAControl,
+    ActivationShare,
     CurvePoint,
     Data,
     Energy,
@@ -48,6 +49,7 @@ from gelu_patch.reporting.schema.run import (
 __all__ = [
     "SCHEMA_VERSION",
     "AAControl",
+    "ActivationShare",
     "Arm",
     "Check",
     "Comparison",
