@@ -68,7 +68,7 @@ def test_it_is_one_small_file_that_asks_for_nothing(html: str) -> None:
 
 def test_every_plot_has_words_and_a_table(html: str) -> None:
     plots = [attributes for tag, attributes in Page(html).tags if tag == "svg"]
-    assert len(plots) == 16
+    assert len(plots) == 17
     assert all(plot["role"] == "img" and len(plot["aria-label"] or "") > 40 for plot in plots)
     assert html.count("<summary>The numbers</summary>") == len(plots)
 
@@ -132,7 +132,7 @@ def test_a_name_cannot_inject(name: str) -> None:
 def test_missing_parts_are_absent_with_a_reason() -> None:
     runs = [made_up.run(), made_up.run("x", b=2)]
     page = html_report(comparison_report("bare", runs, [compare_runs(*runs)]))
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     for reason in ("No arm was trained here", "Latency was not compared", "Memory was not measured"):
         assert reason in page
 
