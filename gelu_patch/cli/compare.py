@@ -69,11 +69,6 @@ def compare(
             for comparison in outcome.comparisons:
                 shown = changed_only(comparison) if only_changed else comparison
                 options.out.print(written(shown, outcome.report.arms), soft_wrap=False, end=end)
-                options.out.print(
-                    comparison_view(shown, outcome.report.arms),
-                    soft_wrap=False,
-                    end="\n\n" if len(outcome.comparisons) > 1 else "\n",
-                )
             options.out.print(f"report: {saved.path / (HTML if (saved.path / HTML).is_file() else MARKDOWN)}")
     if not no_github:
         append_to_job_summary(text)
