@@ -14,6 +14,7 @@ from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
+from gelu_patch.reporting.timings import TIMINGS
 
 REPORT = "report.json"
 MARKDOWN = "report.md"
@@ -57,7 +58,7 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, POLICY, TRAINING_LOG, CONFIG):
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TIMINGS, POLICY, TRAINING_LOG, CONFIG):
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from gelu_patch.reporting.schema.report import (
 )
 from gelu_patch.reporting.schema.run import (
     AAControl,
+    ActivationShare,
     CurvePoint,
     Data,
     Energy,
@@ -49,6 +50,7 @@ from gelu_patch.reporting.schema.run import (
 __all__ = [
     "SCHEMA_VERSION",
     "AAControl",
+    "ActivationShare",
     "Arm",
     "Check",
     "Comparison",
