@@ -133,8 +133,8 @@ def _pixels(config: Any, shape: Shape, generator: torch.Generator) -> Inputs:
             why=f"the second number is the side of an image, and config.image_size is {side}",
             next_step=f"--shapes {shape_text((shape[0], side))}",
         )
-    channels = getattr(config, "num_channels", None) or getattr(_part(config, "vision_config"), "num_channels", 3)
-    return {"pixel_values": torch.randn(shape[0], int(channels), side, side, generator=generator)}
+    channels: Any = getattr(config, "num_channels", None) or getattr(_part(config, "vision_config"), "num_channels", 3)
+    return {"pixel_values": torch.randn(shape[0], channels, side, side, generator=generator)}
 
 
 def _image_side(config: Any) -> int:

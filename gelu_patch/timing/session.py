@@ -17,7 +17,7 @@ from gelu_patch.timing.job import Job
 from gelu_patch.timing.processes import Answer, ProcessDied, run_in_process
 from gelu_patch.timing.tasks import Describe, EnergyOfArms, Entering, Pairs, PeakMemory, Task, Timing
 
-# Called with what is done now, (pairs or arms) done, and planned.
+# Called with what is done now, and how many processes have finished of how many.
 OnProgress = Callable[[str, int, int], None]
 
 MORE_PROCESSES = 3  # rounds of processes, the first among them, while the A/A control does not hold
@@ -65,6 +65,7 @@ class Session:
         self.found = Measurements()
         self._place: Entering | None = None
         self._seconds: dict[Cell, float] = {}
+        self._finished = 0  # of the processes that are planned
 
     def run(self) -> Measurements:
         """Measure all of it. Ctrl-C ends it early: what was measured is in ``found``, which says ``interrupted``.
@@ -84,15 +85,16 @@ class Session:
     def _time(self) -> None:
         for number in range(self.job.processes):
             self._timing_process(Timing(self.job, number))
-        for number in range(self.job.processes, MORE_PROCESSES * self.job.processes):
+        more = range(self.job.processes, MORE_PROCESSES * self.job.processes) if self.fresh else ()
+        for number in more:
             open_cells = tuple(cell for cell in self.found.cells if not self._settled(cell))
             if not open_cells:
                 return
             self._timing_process(Timing(self.job, number, open_cells))
 
     def _settled(self, cell: Cell) -> bool:
-        """Whether the A/A control of the cell holds, or its time is used up."""
-        late = self._seconds[cell] + self.job.max_seconds / self.job.processes > self.job.max_seconds * 1.5
+        """Whether the A/A control of the cell holds, or less than half of a process's share of its time is left."""
+        late = self._seconds[cell] + self.job.max_seconds / (2 * self.job.processes) > self.job.max_seconds
         return late or control_holds(control_of(self.found.timings[cell], self.job.seed), self.job.margin)
 
     def _timing_process(self, task: Timing) -> None:
@@ -106,8 +108,7 @@ class Session:
                 for arm, seconds in message.seconds.items():
                     mine[message.cell].setdefault(arm, []).extend(seconds)
                     self._seconds[message.cell] = self._seconds.get(message.cell, 0.0) + sum(seconds)
-                what = f"process {task.number + 1}, {message.cell}"
-                self.on_progress(what, message.done, max(self.job.n_pairs, message.done))
+                self._show(f"process {task.number + 1}, {message.cell}, {message.done} pairs")
 
         try:
             result = self._execute(task, receive)
@@ -119,19 +120,20 @@ class Session:
         self.found.warmup.update(result.warmup)
         self.found.n_sites = result.n_sites
         self.found.environment = result.environment
+        self._finished += 1
 
     # -- memory and energy
 
     def _measure_memory(self) -> None:
         arms = (STOCK, *self.job.targets)
-        for done, arm in enumerate(arms):
-            self.on_progress(f"memory, {arm}", done, len(arms))
+        for arm in arms:
+            self._show(f"memory, {arm}")
             entries, limits, subject = self._execute(PeakMemory(self.job, arm, self.describe, self.fresh), self._enter)
             self.found.memory[arm] = entries
             self.found.limit_memory += limits
             if subject is not None:
                 self.found.subjects[arm] = subject
-        self.on_progress("memory", len(arms), len(arms))
+            self._finished += 1
 
     def _measure_energy(self) -> None:
         reader = find_reader(self.job.device or "cpu")
@@ -139,9 +141,12 @@ class Session:
             self.found.energy = dict.fromkeys((STOCK, *self.job.targets), Energy(why_null=reader.reason))
             return
         cell = max(self.found.cells, key=lambda each: each.shape[0] * each.shape[1])
-        self.on_progress("energy", 0, 1)
+        self._show("energy")
         self.found.energy = self._execute(EnergyOfArms(self.job, cell), self._enter)
-        self.on_progress("energy", 1, 1)
+
+    def _show(self, what: str) -> None:
+        planned = self.job.processes + 1 + len(self.job.targets)
+        self.on_progress(what, self._finished, max(planned, self._finished))
 
     def _enter(self, message: object) -> None:
         if isinstance(message, Entering):
