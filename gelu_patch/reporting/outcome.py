@@ -8,10 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import cast
 
+from rich.console import Group, RenderableType
+
 from gelu_patch.errors import ExitCode, MissingExtra, UsageError
 from gelu_patch.reporting.arms import Run, SeedRuns, open_arm, runs_of
 from gelu_patch.reporting.compare import compare_candidates, compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_text
+from gelu_patch.reporting.console import comparison_text, comparison_view
 from gelu_patch.reporting.files import write_text
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.markdown import markdown_report
@@ -54,7 +56,10 @@ class Outcome:
         return folder
 
     def __str__(self) -> str:
-        return "\n\n".join(comparison_text(comparison) for comparison in self.comparisons)
+        return "\n\n".join(comparison_text(comparison, self.report.arms) for comparison in self.comparisons)
+
+    def __rich__(self) -> RenderableType:
+        return Group(*(comparison_view(comparison, self.report.arms) for comparison in self.comparisons))
 
 
 Source = str | PathLike[str] | Run | Sequence[str | PathLike[str] | Run]
