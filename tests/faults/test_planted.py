@@ -235,7 +235,7 @@ FAULTS = {
         "import gelu_patch.reporting.states as m; real = m.quality_state\n"
         "m.quality_state = lambda interval, margin, **k: real(interval, -margin, **k)\n"
         "import gelu_patch.reporting.quality as q; q.quality_state = m.quality_state",
-        "tests/reporting/test_gates.py::test_a_primary_f1_that_is_worse_must_not_ship_and_accuracy_becomes_a_guard",
+        "tests/reporting/test_quality.py::test_the_minimum_is_a_sharp_edge",
     ),
     "a loss compared with the wrong sign": (
         "import gelu_patch.reporting.quality as m; real = m.nll_result\n"
