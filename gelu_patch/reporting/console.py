@@ -16,6 +16,7 @@ from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Arm, Comparison, VerdictName
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.views import policy_facts
+from gelu_patch.reporting.wording import divergence_sentence, perplexity_sentence
 
 _COLOURS: dict[VerdictName, str] = {
     "SHIP": "bold green",
@@ -81,6 +82,11 @@ def _parts(comparison: Comparison, arms: Sequence[Arm]) -> Iterator[RenderableTy
 def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
     if sentence := tables.flips_sentence(comparison):
         yield "flips", Text(sentence)
+    yield from (
+        ("perplexity", Text(perplexity_sentence(each))) for each in comparison.results if each.ratio is not None
+    )
+    if comparison.divergence:
+        yield "training", Text(divergence_sentence(comparison.divergence))
     if comparison.fidelity:
         yield (
             "fidelity",
@@ -89,7 +95,9 @@ def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
     if comparison.differences:
         yield "differs", Text("; ".join(comparison.differences))
     for result in comparison.results:
-        yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+        if result.gated:
+            yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+    yield from (("warning", Text(warning, style="yellow")) for warning in comparison.warnings)
     yield "margins", Text("; ".join(policy_facts(comparison.policy)))
 
 

@@ -93,7 +93,6 @@ def compare(
     report = comparison_report(title or comparisons[0].title, runs, comparisons, command=command)
     outcome = Outcome(report, comparisons)
     report.verdict, report.exit_code = outcome.verdict, int(outcome.exit_code)
-    report.warnings = list(dict.fromkeys(line for comparison in comparisons for line in comparison.warnings))
     return outcome
 
 

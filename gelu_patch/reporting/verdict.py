@@ -21,6 +21,7 @@ from gelu_patch.reporting.wording import (
     latency_sentence,
     memory_sentence,
     percent_change,
+    perplexity_sentence,
     plural,
     quality_sentence,
     shown,
@@ -172,7 +173,10 @@ def _superior(evidence: Evidence) -> list[Result]:
 
 
 def _reasons(evidence: Evidence) -> Iterator[str]:
-    yield from (quality_sentence(r) for r in evidence.results)
+    for result in evidence.results:
+        yield quality_sentence(result)
+        if result.ratio is not None:
+            yield perplexity_sentence(result)
     yield from (latency_sentence(r) for r in evidence.latency)
     yield from (memory_sentence(r) for r in evidence.memory)
     for result in evidence.results:
