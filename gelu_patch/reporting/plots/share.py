@@ -32,20 +32,21 @@ def share_plot(shares: Sequence[ActivationShare]) -> Plot | None:
 
     def paint(figure: Any) -> None:
         axes = figure.subplots()
+        reach = 100 * max(max(_end(share), share.saved_share or 0) for share in known)
         for place, (label, colour, field) in enumerate(_PARTS):
             values = [(row, getattr(share, field)) for row, share in enumerate(known)]
             for row, value in values:
                 if value is not None:
                     at = row - 0.19 + 0.38 * place
                     axes.barh(at, 100 * value, height=0.34, color=COLOURS[colour], label=label)
-                    axes.text(max(100 * value, 0) + 0.6, at, _percent(value), va="center")
+                    end = _end(known[row]) if field == "time_share" else value
+                    axes.text(100 * end + 0.012 * reach, at, _percent(value), va="center")
         for row, share in enumerate(known):
             if share.time_share_ci:
                 ends = [100 * end for end in share.time_share_ci]
                 axes.plot(ends, [row - 0.19] * 2, color=COLOURS["ink"], linewidth=1)
         name_rows(axes, [place_text(share.phase, share.shape) for share in known])
-        largest = max(max(share.time_share or 0, share.saved_share or 0) for share in known)
-        axes.set_xlim(min(0, *axes.get_xlim()), max(118 * largest, 5))
+        axes.set_xlim(min(0, *axes.get_xlim()), max(1.15 * reach, 5))
         axes.set_xlabel("share of the base (%)")
         legend_below(figure, [axes])
 
@@ -63,6 +64,11 @@ def share_plot(shares: Sequence[ActivationShare]) -> Plot | None:
     )
     height = rows_height(len(rows), each=0.48, rest=1.15)
     return draw(paint, height=height, alt=alt, table=Table("Worth it?", header, rows))
+
+
+def _end(share: ActivationShare) -> float:
+    """Return where the drawing of the time share ends: at its interval's upper end, where there is one."""
+    return max(share.time_share or 0, share.time_share_ci[1] if share.time_share_ci else 0, 0)
 
 
 def _percent(share: float | None) -> str:
