@@ -64,12 +64,17 @@ def swapped_arm(
     return evaluate_run(job, folder, overwrite=True, progress=progress)
 
 
+_QUESTION = ("ids_sha256", "inputs_sha256", "tokenizer_sha256", "labels", "n")
+
+
 def _same_question(report: Report, stock: Report) -> bool:
     return bool(
         report.subject
         and stock.subject
         and report.subject.weights_sha256 == stock.subject.weights_sha256
-        and report.data == stock.data
+        and report.data
+        and stock.data
+        and all(getattr(report.data, field) == getattr(stock.data, field) for field in _QUESTION)
     )
 
 

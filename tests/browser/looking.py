@@ -18,7 +18,9 @@ FOREIGN = """[...document.querySelectorAll(
 )].map(element => element.outerHTML.slice(0, 200))"""
 
 HANDLERS = """[...document.querySelectorAll("*")].flatMap(element =>
-  [...element.attributes].filter(a => /^on/i.test(a.name) || /javascript:/i.test(a.value)).map(a => a.name))"""
+  [...element.attributes]
+    .filter(a => /^on/i.test(a.name) || /href|src|action|style/i.test(a.name) && /javascript:|url\\((?!#)/i.test(a.value))
+    .map(a => a.name))"""
 
 WIDER_THAN_THE_WINDOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
