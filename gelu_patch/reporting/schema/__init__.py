@@ -6,6 +6,8 @@ The JSON Schema is ``Report.model_json_schema()``.
 
 from gelu_patch.reporting.schema.comparison import (
     Comparison,
+    Divergence,
+    Flip,
     LatencyResult,
     LatencyState,
     MemoryResult,
@@ -24,11 +26,13 @@ from gelu_patch.reporting.schema.report import (
 )
 from gelu_patch.reporting.schema.run import (
     AAControl,
+    ActivationShare,
     CurvePoint,
     Data,
     Energy,
     Environment,
     Fidelity,
+    Histogram,
     Interval,
     Latency,
     Memory,
@@ -46,14 +50,18 @@ from gelu_patch.reporting.schema.run import (
 __all__ = [
     "SCHEMA_VERSION",
     "AAControl",
+    "ActivationShare",
     "Arm",
     "Check",
     "Comparison",
     "CurvePoint",
     "Data",
+    "Divergence",
     "Energy",
     "Environment",
     "Fidelity",
+    "Flip",
+    "Histogram",
     "Interval",
     "Kind",
     "Latency",
