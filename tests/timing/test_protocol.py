@@ -26,6 +26,7 @@ def test_equal_arms_are_called_faster_or_slower_at_most_twice_in_twenty_runs() -
     assert sum(state in ("SAME", "NOT_SLOWER") for state in found) >= 15, "and most runs do conclude something"
 
 
+@pytest.mark.slow
 def test_equal_arms_on_a_machine_whose_processes_differ_much() -> None:
     found = states(1.0, layout=0.01)
     assert sum(state in ("FASTER", "SLOWER") for state in found) <= 2
