@@ -28,16 +28,17 @@ def report(
         Path | None,
         typer.Option("--model_card", help="Write or update this model card: a section, and model-index for the Hub."),
     ] = None,
-    margin: Annotated[
-        list[str] | None, typer.Option("--margin", help="As for compare; not for a saved comparison.")
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="As for compare; a saved comparison has its own.")
     ] = None,
+    margin: Annotated[list[str] | None, typer.Option("--margin", help="As for compare.")] = None,
     title: Annotated[str, typer.Option("--title", help="Title of the report.")] = "",
     output_dir: Annotated[
         Path | None,
         typer.Option("--output_dir", help="Default: the saved comparison's folder, or LAST_CANDIDATE/report."),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show report.html in a browser.")] = False,
-    github: Annotated[bool, typer.Option("--github/--no_github", help="In a CI job, append to its summary.")] = True,
+    no_github: Annotated[bool, typer.Option("--no_github", help="Write nothing to $GITHUB_STEP_SUMMARY.")] = False,
     json_output: options.Json = False,
 ) -> None:
     """Write what saved runs say: for people who decide, for CI and for the Hub."""
@@ -46,7 +47,7 @@ def report(
     from gelu_patch.reporting.run_folder import HTML
     from gelu_patch.reporting.sources import report_from
 
-    found = report_from(sources, margins=read_margins(margin or []), title=title, command=sys.argv)
+    found = report_from(sources, policy=policy, margins=read_margins(margin or []), title=title, command=sys.argv)
     everything = not (html or md or model_card or open_page)
     folder = _folder(sources, output_dir)
     written = publish(
@@ -55,7 +56,7 @@ def report(
         html=html or open_page or everything,
         markdown=md or everything,
         model_card=model_card,
-        job_summary=github,
+        job_summary=not no_github,
     )
     _print(found, written, json_output)
     if open_page:

@@ -120,7 +120,7 @@ def arm_of(run: Run, name: str) -> Arm:
         training=_thinned(report.training),
         latency=[_few_times(entry) for entry in report.latency],
         memory=report.memory,
-        energy=report.energy,
+        energy=report.energy if report.latency else None,
     )
 
 

@@ -43,7 +43,8 @@ _STATE_COLOURS = {
 
 def comparison_view(comparison: Comparison, arms: Sequence[Arm] = ()) -> RenderableType:
     """Return the comparison as something that rich prints; ``arms`` add what each of them recorded alone (energy)."""
-    return Group(*_parts(printable_model(comparison), [printable_model(arm) for arm in arms]))
+    compared = (comparison.baseline_run, comparison.candidate_run)
+    return Group(*_parts(printable_model(comparison), [printable_model(arm) for arm in arms if arm.run in compared]))
 
 
 def comparison_text(comparison: Comparison, arms: Sequence[Arm] = (), *, width: int = 120) -> str:

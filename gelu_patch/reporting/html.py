@@ -9,9 +9,11 @@ from typing import Any
 
 from gelu_patch.errors import MissingExtra
 from gelu_patch.reporting import tables, views, wording
-from gelu_patch.reporting.plots.latency import distribution_plot, over_time_plot, ratio_plot
+from gelu_patch.reporting.bench import bench_tables, worth_it
+from gelu_patch.reporting.plots.latency import arms_ratio_plot, distribution_plot, over_time_plot, ratio_plot
 from gelu_patch.reporting.plots.memory import memory_plot
 from gelu_patch.reporting.plots.quality import accuracy_plot, difference_plot
+from gelu_patch.reporting.plots.share import share_plot
 from gelu_patch.reporting.plots.training import seeds_plot, training_plot
 from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Report
@@ -19,6 +21,7 @@ from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMBEDDED_CHARACTERS = 300_000
+_MEASURED_ALONE = ("Latency", "Throughput")  # tables of a run of `bench`, which no comparison repeats
 
 
 def html_report(report: Report) -> str:
@@ -36,12 +39,15 @@ def html_report(report: Report) -> str:
             "differences": difference_plot(report.comparisons, names),
             "training": training_plot(report.arms),
             "seeds": seeds_plot(report.arms),
-            "ratios": ratio_plot(report.comparisons, names),
+            "ratios": ratio_plot(report.comparisons, names) or arms_ratio_plot(report.arms),
             "times": distribution_plot(report.arms),
             "over_time": over_time_plot(report.arms),
             "memory": memory_plot(report.arms),
+            "share": share_plot(report.activation_share),
         },
         comparisons=[views.comparison_view(report, comparison) for comparison in report.comparisons],
+        worth_it=worth_it(report),
+        bench_tables=[table for table in bench_tables(report) if table.caption in _MEASURED_ALONE],
         energy=tables.energy_table(report.arms),
         environment_rows=views.environment_rows(report),
         commands=views.commands(report),

@@ -31,7 +31,7 @@ def escape(text: object) -> str:
     separators."""
     line = " ".join(str(text).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"([\\`*\[\]|$]|~(?=~)|(?<!\w)_|_(?!\w))", r"\\\1", line)
+    line = re.sub(r"([\\`*\[\]|$]|~(?=~)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line)
     return re.sub(r"://|(?<=www)\.", lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", line)
 
 

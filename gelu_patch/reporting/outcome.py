@@ -111,15 +111,17 @@ def write_report_files(folder: RunFolder, report: Report) -> list[Path]:
 
     Without matplotlib or jinja2 there is no HTML, and ``report.warnings`` says what to install.
     """
-    written = [write_text(folder.path / MARKDOWN, markdown_report(report))]
-    files = {"markdown": MARKDOWN}
-    warnings = list(report.warnings)
+    # What is written beside the JSON is made from the very report that the JSON holds.
+    files = {**report.files, "markdown": MARKDOWN, "html": HTML}
+    complete = report.model_copy(update={"files": files})
     try:
-        written.append(write_text(folder.path / HTML, html_report(report)))
-        files["html"] = HTML
+        pages = {HTML: html_report(complete)}
     except MissingExtra as error:
-        warnings.append(f"no {HTML}: {error.what}; {error.next_step}")
-    complete = report.model_copy(update={"files": {**report.files, **files}, "warnings": warnings})
+        files.pop("html")
+        why = f"no {HTML}: {error.what}; {error.next_step}"
+        complete, pages = report.model_copy(update={"files": files, "warnings": [*report.warnings, why]}), {}
+    pages[MARKDOWN] = markdown_report(complete)
+    written = [write_text(folder.path / name, text) for name, text in pages.items()]
     return [*written, folder.write_report(complete)]
 
 

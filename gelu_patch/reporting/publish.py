@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gelu_patch.errors import OutputExists
+from gelu_patch.reporting.bench import bench_markdown
 from gelu_patch.reporting.files import make_directory, write_text
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.job_summary import append_to_job_summary
@@ -30,7 +31,8 @@ def publish(
     """
     written = []
     pages = {HTML: html_report(report)} if html else {}
-    pages |= {MARKDOWN: markdown_report(report)} if markdown else {}
+    as_text = bench_markdown if report.kind == "bench" else markdown_report
+    pages |= {MARKDOWN: as_text(report)} if markdown else {}
     if pages:
         make_directory(folder)
         target = RunFolder(folder)

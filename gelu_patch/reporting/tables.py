@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gelu_patch.reporting.schema import Arm, Comparison, Energy, Fidelity, Flip
+from gelu_patch.reporting.schema import Arm, Comparison, Fidelity, Flip
 from gelu_patch.reporting.wording import (
     MISSING,
     binary_size,
@@ -102,13 +102,13 @@ def throughput_table(comparison: Comparison) -> Table:
 
 
 def energy_table(arms: Sequence[Arm]) -> Table:
-    """Return one row per arm: what 1,000 examples took, or why nobody knows."""
+    """Return one row per arm that was measured: what 1,000 examples took, or why nobody knows."""
     rows = []
     for arm in arms:
-        energy = arm.energy or Energy()
-        joule = energy.joule_per_1k_samples
-        known = f"{joule:,.4g} J" if joule is not None else "not available"
-        rows.append((arm.name, known, energy.source or energy.why_null or MISSING))
+        if arm.energy is not None:
+            joule = arm.energy.joule_per_1k_samples
+            known = f"{joule:,.4g} J" if joule is not None else "not available"
+            rows.append((arm.name, known, arm.energy.source or arm.energy.why_null or MISSING))
     return Table("Energy", ("arm", "per 1,000 examples", "source"), rows)
 
 

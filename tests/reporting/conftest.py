@@ -24,6 +24,7 @@ def full_runs() -> list[MadeUpRun]:
         run.report.latency = [made_up.latency(ratio, shape=shape) for ratio, shape in zip(ratios, SHAPES, strict=True)]
     for run, saved in ((base, 64), (fused, 48), (relu, 70)):
         run.report.memory = [made_up.memory(saved << 20)]
+    base.report.activation_share = [made_up.share(shape) for shape in SHAPES[2:]]
     relu.report.energy = Energy(joule_per_1k_samples=41.5, source="rapl", why_null=None)
     return [base, fused, relu, trained]
 

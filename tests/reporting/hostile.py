@@ -48,7 +48,9 @@ class _Attacks:
     """Puts an attack in the place of every text that is not one of a fixed set."""
 
     # Fields whose values the schema restricts, or that other fields refer to.
-    KEPT = frozenset({"kind", "verdict", "state", "schema_version", "source", "phase", "metric", "created", "shape"})
+    KEPT = frozenset(
+        {"kind", "verdict", "state", "schema_version", "source", "phase", "metric", "created", "shape", "unit"}
+    )
 
     def __init__(self) -> None:
         self._count = 0

@@ -68,7 +68,7 @@ def test_it_is_one_small_file_that_asks_for_nothing(html: str) -> None:
 
 def test_every_plot_has_words_and_a_table(html: str) -> None:
     plots = [attributes for tag, attributes in Page(html).tags if tag == "svg"]
-    assert len(plots) == 16
+    assert len(plots) == 17
     assert all(plot["role"] == "img" and len(plot["aria-label"] or "") > 40 for plot in plots)
     assert html.count("<summary>The numbers</summary>") == len(plots)
 
