@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -28,6 +30,7 @@ _BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has ru
 _FEWEST, _ROUNDS = 4, 15
 
 _choices: dict[tuple[object, ...], Library] = {}
+_blocks_by_torch = 0
 
 
 class Product(NamedTuple):
@@ -77,9 +80,23 @@ def apply(linear: nn.Module, x: torch.Tensor, packed: PackedWeight | None = None
         return product.run(_choice(product))
 
 
+@contextmanager
+def products_by_torch() -> Iterator[None]:
+    """Take no other library than PyTorch for the length of the block, in all threads.
+
+    Which library is faster is measured, so two processes may choose differently, and then differ in the last bits.
+    """
+    global _blocks_by_torch
+    _blocks_by_torch += 1
+    try:
+        yield
+    finally:
+        _blocks_by_torch -= 1
+
+
 def _choice(product: Product) -> Library:
     x = product.x
-    if only_torch(x.dtype) or torch.are_deterministic_algorithms_enabled() or not x.numel():
+    if _blocks_by_torch or only_torch(x.dtype) or torch.are_deterministic_algorithms_enabled() or not x.numel():
         return "torch"
     key = (
         x.dtype,

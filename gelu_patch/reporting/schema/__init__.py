@@ -6,6 +6,7 @@ The JSON Schema is ``Report.model_json_schema()``.
 
 from gelu_patch.reporting.schema.comparison import (
     Comparison,
+    Divergence,
     Flip,
     LatencyResult,
     LatencyState,
@@ -55,6 +56,7 @@ __all__ = [
     "Comparison",
     "CurvePoint",
     "Data",
+    "Divergence",
     "Energy",
     "Environment",
     "Fidelity",

@@ -59,13 +59,21 @@ class Subject(Section):
 
 
 class Data(Section):
-    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer."""
+    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer.
+
+    ``limited`` says that these are the first examples only of a larger file (``--limit``). ``duplicate_inputs`` counts
+    the examples whose input occurred before, ``seen_in_training`` those whose input the model was trained on; None is
+    not counted.
+    """
 
     source: Literal["file", "hub", "synthetic", "package"] = "file"
     name: str = ""
     split: str | None = None
     revision: str | None = None
     n: int = 0
+    limited: bool = False
+    duplicate_inputs: int | None = None
+    seen_in_training: int | None = None
     labels: list[str] = []
     ids_sha256: str | None = None
     inputs_sha256: str | None = None
@@ -73,12 +81,15 @@ class Data(Section):
 
 
 class Protocol(Section):
-    """How the model was run."""
+    """How the model was run. ``seed`` is that of its training; ``data_seed`` decides which tokens are hidden."""
 
+    task: str | None = None
     batch_size: int | None = None
     padding: str | None = None
     max_length: int | None = None
+    stride: int | None = None
     seed: int | None = None
+    data_seed: int | None = None
     seeds: list[int] = []
     deterministic: bool | None = None
     world_size: int = 1
