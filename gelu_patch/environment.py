@@ -103,7 +103,8 @@ def stolen_share(stat: Path = Path("/proc/stat")) -> float | None:
     fields = (_line(stat) or "").split()[1:]
     # user nice system idle iowait irq softirq steal: proc(5)
     counts = [int(field) for field in fields[:8] if field.isdigit()]
-    return counts[7] / sum(counts) if len(counts) == 8 and sum(counts) else None
+    total = sum(counts)
+    return counts[7] / total if len(counts) == 8 and total else None
 
 
 def _line(path: Path) -> str | None:

@@ -53,7 +53,7 @@ def test_worth_it_comes_first():
 
 def test_fresh_processes_measure_a_live_model(tmp_path):
     """Two timing processes, and one of its own for the memory of each arm."""
-    found = gp.benchmark(tiny_bert(), ["relu"], shapes=[(1, 8)], **QUICK | {"processes": 2, "margin": 0.9})
+    found = gp.benchmark(tiny_bert(), ["relu"], shapes=[(1, 8)], **QUICK | {"processes": 2, "max_seconds": 0.01})
     assert not found.warnings
     entry = found.latency["relu"][0]
     assert entry.n_processes == 2
@@ -109,7 +109,9 @@ def test_a_real_delay_that_a_swap_brings_is_called_slower(monkeypatch):
         return patch
 
     monkeypatch.setattr(arms, "patch_model", with_a_wait)
-    found = gp.benchmark(Mlp(nn.GELU()), ["relu"], shapes=[(4, 8)], inputs=small, **QUICK | {"margin": 0.2})
+    found = gp.benchmark(
+        Mlp(nn.GELU()), ["relu"], shapes=[(4, 8)], inputs=small, **QUICK | {"margin": 0.9, "n_pairs": 30}
+    )
     assert found.latency["relu"][0].state == "SLOWER"
 
 
