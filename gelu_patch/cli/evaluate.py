@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gelu_patch.cli import options
+from gelu_patch.cli import policy as fixed_policy
 from gelu_patch.cli.fields import takes
 
 
@@ -27,6 +28,7 @@ def evaluate(
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
+    policy: fixed_policy.Fixed = None,
 ) -> None:
     """Evaluate a run or a checkpoint, as it is or with a swap alone, and keep every prediction."""
     from gelu_patch.reporting.run_folder import RunFolder
@@ -43,4 +45,6 @@ def evaluate(
         max_length=max_length,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
-    options.print_run(evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress))
+    run = evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+    fixed_policy.fix(run, policy, "eval")
+    options.print_run(run)

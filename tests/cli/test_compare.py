@@ -230,3 +230,23 @@ def test_a_hundred_thousand_predictions_without_torch(saved, tmp_path):
     _, code, seconds, heavy = done.stdout.splitlines()[-1].split(" ", 3)
     assert (code, heavy) == ("3", "[]")
     assert float(seconds) < 5
+
+
+def test_eval_and_train_fix_a_policy_before_anybody_looks(cli, checkpoint, table, runs, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("margins: {accuracy: 3pp}")
+    arms = [tmp_path / "base", tmp_path / "relu"]
+    for arm, activation in zip(arms, ("stock", "relu"), strict=True):
+        flags = ("--activation", activation, "--output_dir", arm, "--policy", policy)
+        assert cli("eval", runs / "stock", "--test_file", table, *flags).code == FINE
+    found = json.loads(cli("compare", *arms, "--json").out)["comparison"]["policy"]
+    assert (found["margins"]["accuracy"], found["fixed_before_run"]) == ("3pp", True)
+    text = " ".join(cli("compare", *arms, "--margin", "accuracy=9pp").out.split())
+    assert "not those that the baseline was fixed to" in text
+
+    policy.write_text("margins: {accuracy: 3}")
+    flags = ("--train_file", table, "--output_dir", tmp_path / "t", "--policy", policy)
+    done = cli("train", "--model_name_or_path", checkpoint, *flags)
+    assert done.code == USAGE
+    assert "needs a unit" in done.err
+    assert not (tmp_path / "t").exists(), "a bad policy is refused before anything is trained"
