@@ -59,6 +59,7 @@ def evaluate(
     """
     from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
     from gelu_patch.runs.progress import ConsoleProgress, Silent
+    from gelu_patch.runs.world import World
     from gelu_patch.tasks import read_examples, tasks
 
     if device is not None:
@@ -76,4 +77,6 @@ def evaluate(
         num_processes=num_processes,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
-    options.print_run(evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress))
+    run = evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+    if World.from_environment().is_first:  # it speaks for all
+        options.print_run(run)

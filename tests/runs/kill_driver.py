@@ -36,7 +36,7 @@ def evaluate(checkpoint: str, folder: Path) -> None:
         task="causal-lm",
         activation="gelu_fused",
         per_device_eval_batch_size=2,
-        noise_examples=4,
+        noise_examples=0,
     )
     evaluate_run(job, folder, seconds_between_shards=0.0)
 
