@@ -129,7 +129,7 @@ def test_markdown_on_standard_output_and_in_a_job_summary(cli, pair, tmp_path, m
     assert done.code == FINE
     assert done.out.strip() == (pair[1] / "compare" / "report.md").read_text().strip()
     once = (tmp_path / "summary.md").read_text()
-    assert once == (pair[1] / "compare" / "report.md").read_text()
+    assert once.strip() == (pair[1] / "compare" / "report.md").read_text().strip()
     cli("compare", *pair, "--no-github")
     assert (tmp_path / "summary.md").read_text() == once
     assert cli("compare", *pair, "--md", "--json").code == USAGE
