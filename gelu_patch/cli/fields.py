@@ -9,14 +9,22 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 Verb = Callable[..., None]
+
+
+def _flags(name: str, field: FieldInfo) -> list[str]:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    also = extra.get("flag")
+    return [f"--{name}", *([f"--{also}"] if also else [])]
 
 
 def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
     """Replace ``parameter`` of a verb by one flag for each field of ``model``; the verb gets the model.
 
-    The flag is ``--`` and the field's name, its help the field's description. Values that the model refuses
+    The flag is ``--`` and the field's name, also the ``flag`` in its ``json_schema_extra``, its help the field's
+    description. Values that the model refuses
     raise what the model raises.
     """
 
@@ -27,7 +35,7 @@ def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=field.default,
-                annotation=Annotated[field.annotation, typer.Option(f"--{name}", help=field.description)],
+                annotation=Annotated[field.annotation, typer.Option(*_flags(name, field), help=field.description)],
             )
             for name, field in model.model_fields.items()
         ]

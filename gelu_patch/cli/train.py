@@ -39,14 +39,15 @@ def train(
     from gelu_patch.reporting.run_folder import RunFolder
     from gelu_patch.runs.progress import ConsoleProgress, Silent
     from gelu_patch.runs.train import TrainingJob, train_run
-    from gelu_patch.tasks.data import read_examples
+    from gelu_patch.tasks import read_examples, tasks
 
     RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)
+    read = {**columns.model_dump(), "labelled": tasks.get(arm.task).labelled}
     job = TrainingJob(
         **arm.model_dump(),
         model_name_or_path=model_name_or_path,
-        train=read_examples(train_file, **columns.model_dump()),
-        validation=read_examples(validation_file, **columns.model_dump()) if validation_file else None,
+        train=read_examples(train_file, **read),
+        validation=read_examples(validation_file, **read) if validation_file else None,
         recipe=recipe,
         max_length=max_length,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
