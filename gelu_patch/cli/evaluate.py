@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel, Field
 
 from gelu_patch.cli import options
+from gelu_patch.cli import policy as fixed_policy
 from gelu_patch.cli.fields import takes
 
 
@@ -52,6 +53,7 @@ def evaluate(
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
+    policy: fixed_policy.Fixed = None,
 ) -> None:
     """Evaluate a run or a checkpoint, as it is or with a swap alone, and keep every prediction.
 
@@ -83,4 +85,5 @@ def evaluate(
         progress = Silent() if quiet else ConsoleProgress(options.err)
         run = evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
     if World.from_environment().is_first:  # it speaks for all
+        fixed_policy.fix(run, policy, "eval")
         options.print_run(run)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gelu_patch.cli import options
+from gelu_patch.cli import policy as fixed_policy
 from gelu_patch.cli.fields import takes
 from gelu_patch.training.recipe import Recipe
 
@@ -32,6 +33,7 @@ def train(
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
+    policy: fixed_policy.Fixed = None,
 ) -> None:
     """Fine-tune a checkpoint, stock or patched, and write a run folder for `eval` and `compare`."""
     from gelu_patch.reporting.run_folder import RunFolder
@@ -52,6 +54,7 @@ def train(
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
     run = train_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+    fixed_policy.fix(run, policy, "train")
     options.print_run(run)
     next_step = f"gelu-patch eval {output_dir} --test_file test.csv"
     options.err.print(f"next: {next_step}, then gelu-patch compare runs/stock {output_dir}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +17,7 @@ from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.lock import refuse_running
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
+from gelu_patch.reporting.timings import TIMINGS
 
 REPORT = "report.json"
 MARKDOWN = "report.md"
@@ -23,6 +25,7 @@ HTML = "report.html"
 PREDICTIONS = "predictions.parquet"
 NOISE = "predictions_noise.parquet"
 DRIFT = "drift.parquet"
+POLICY = "policy.json"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 EVALUATION = "evaluation.yaml"  # of an evaluation in the folder of a training run
@@ -31,10 +34,11 @@ RUN_LOG = "run.log"
 PARTIAL = "predictions_partial.parquet"
 SHARDS = "shards"
 MODEL = "model"
+COMPARE = "compare"
 
 # What a run replaces when it takes a folder; the model of a training run is written beside and renamed.
 FILES = (
-    REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, PARTIAL, TRAINING_LOG, CONFIG,
+    REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, PARTIAL, TIMINGS, POLICY, TRAINING_LOG, CONFIG,
     EVALUATION, ENVIRONMENT, RUN_LOG,
 )  # fmt: skip
 
@@ -42,6 +46,17 @@ FILES = (
 def now() -> str:
     """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+class _NotFinite(Exception):
+    """A number in a report is NaN or infinite."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NotFinite(text)
+    return number
 
 
 class RunFolder:
@@ -103,10 +118,14 @@ class RunFolder:
 
     @cached_property
     def report(self) -> Report:
-        """The parsed report. Raises DataError when it is damaged or of a newer major schema."""
+        """The parsed report.
+
+        Raises DataError when it is damaged or of a newer major schema, InvalidMeasurement when it holds a number that
+        is NaN or infinite (which this package never writes).
+        """
         path = self.path / REPORT
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
             major = str(raw.get("schema_version", "")).split(".")[0]
             if major != SCHEMA_VERSION.split(".")[0]:
                 raise DataError(
@@ -115,6 +134,12 @@ class RunFolder:
                     next_step="pip install --upgrade gelu-patch",
                 )
             return Report.model_validate(raw)
+        except _NotFinite as error:
+            raise InvalidMeasurement(
+                f"{path} holds the number {error}",
+                why="a metric that is NaN or infinite means nothing, and nothing is concluded from it",
+                next_step="make the run again and look at its losses and logits",
+            ) from error
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise DataError(
                 f"cannot read {path}", why=str(error), next_step="the file is damaged: make the run again"
