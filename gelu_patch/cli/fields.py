@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from gelu_patch.errors import UsageError
 
 Verb = Callable[..., None]
 
@@ -18,6 +20,16 @@ def _flags(name: str, field: FieldInfo) -> list[str]:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     also = extra.get("flag")
     return [f"--{name}", *([f"--{also}"] if also else [])]
+
+
+def _made(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"--{'.'.join(map(str, first['loc']))} cannot be {first['input']!r}", why=first["msg"]
+        ) from error
 
 
 def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
@@ -48,7 +60,7 @@ def takes(model: type[BaseModel], parameter: str) -> Callable[[Verb], Verb]:
         @functools.wraps(verb)
         def with_flags(**values: Any) -> None:
             fields = {flag.name: values.pop(flag.name) for flag in flags}
-            verb(**values, **{parameter: model(**fields)})
+            verb(**values, **{parameter: _made(model, fields)})
 
         parameters = [*own, *flags]
         with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it

@@ -50,7 +50,7 @@ class Arm(BaseModel):
         "text-classification", description="What the model is asked: text-classification, causal-lm or masked-lm."
     )
     per_device_eval_batch_size: int = Field(
-        32, description="Examples per forward in evaluation.", json_schema_extra={"flag": "batch_size"}
+        32, ge=1, description="Examples per forward in evaluation.", json_schema_extra={"flag": "batch_size"}
     )
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub model.")
