@@ -14,7 +14,7 @@ from gelu_patch.errors import Interrupted, UnknownName, UsageError
 from gelu_patch.memory import DEFAULT, Memory, checked
 from gelu_patch.patching.selectors import target_name
 from gelu_patch.timing.analysis import MARGIN
-from gelu_patch.timing.arms import shell_of, without_activations
+from gelu_patch.timing.arms import without_activations
 from gelu_patch.timing.handover import saved
 from gelu_patch.timing.inputs import Inputs, default_shapes
 from gelu_patch.timing.job import DTYPES, Job, device_of
