@@ -13,6 +13,7 @@ from torch import nn
 from gelu_patch.errors import Interrupted, UnknownName, UsageError
 from gelu_patch.memory import DEFAULT, Memory, checked
 from gelu_patch.patching.selectors import target_name
+from gelu_patch.patching.shells import shell_of
 from gelu_patch.timing.analysis import MARGIN
 from gelu_patch.timing.arms import without_activations
 from gelu_patch.timing.handover import saved
