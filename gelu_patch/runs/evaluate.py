@@ -17,12 +17,13 @@ from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.resume import Resumable
 from gelu_patch.runs.shards import SECONDS_BETWEEN_SHARDS
-from gelu_patch.runs.world import World, check_count, check_device
+from gelu_patch.runs.world import World, check_count
 from gelu_patch.tasks.base import tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.evaluate import Evaluation, Prepared, prepare
 from gelu_patch.tasks.noise import NOISE_EXAMPLES
 from gelu_patch.timing.arms import STOCK
+from gelu_patch.timing.devices import require_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def _prepare(
             next_step="evaluate the checkpoint that it was made from",
         )
     device = world.device(job.device)
-    check_device(device)
+    require_device(device)
     loaded = tasks.get(job.task).load(
         source.model_path if trained is not None else job.source,
         seed=job.seed,

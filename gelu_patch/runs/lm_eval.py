@@ -12,9 +12,10 @@ from gelu_patch.patching import patch_model
 from gelu_patch.reporting.lock import run_lock
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.runs.job import Job
-from gelu_patch.runs.world import World, check_count, check_device
+from gelu_patch.runs.world import World, check_count
 from gelu_patch.tasks.base import tasks
 from gelu_patch.timing.arms import STOCK
+from gelu_patch.timing.devices import require_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def lm_eval_run(job: LmEvalJob, output_dir: str | Path | None, *, overwrite: boo
     folder = RunFolder(output_dir)
     folder.check_free(overwrite=overwrite)
     device = world.device(job.device)
-    check_device(device)
+    require_device(device)
     source = RunFolder(job.source)
     loaded = tasks.get("causal-lm").load(
         source.model_path if source.has_report else job.source,

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import psutil
-import torch
 import torch.distributed as dist
 
 from gelu_patch.environment import best_device
@@ -124,9 +123,3 @@ def asked_for(command: Sequence[str]) -> int | None:
         if number and number.isdigit():
             return int(number)
     return None
-
-
-def check_device(name: str) -> None:
-    """Raise EnvironmentProblem when ``name`` is a device that this machine does not have."""
-    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(f"there is no device {name!r} here", next_step="--device cpu")
