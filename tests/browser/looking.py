@@ -19,7 +19,8 @@ FOREIGN = """[...document.querySelectorAll(
 
 HANDLERS = """[...document.querySelectorAll("*")].flatMap(element =>
   [...element.attributes]
-    .filter(a => /^on/i.test(a.name) || /href|src|action|style/i.test(a.name) && /javascript:|url\\((?!#)/i.test(a.value))
+    .filter(a => /^on/i.test(a.name)
+      || /href|src|action|style/i.test(a.name) && /javascript:|url\\((?!#)/i.test(a.value))
     .map(a => a.name))"""
 
 WIDER_THAN_THE_WINDOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
