@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gelu_patch.cli import options
+from gelu_patch.cli import policy as fixed_policy
 from gelu_patch.cli.fields import takes
 from gelu_patch.training.recipe import Recipe
 
@@ -32,25 +33,28 @@ def train(
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
+    policy: fixed_policy.Fixed = None,
 ) -> None:
     """Fine-tune a checkpoint, stock or patched, and write a run folder for `eval` and `compare`."""
     from gelu_patch.reporting.run_folder import RunFolder
     from gelu_patch.runs.progress import ConsoleProgress, Silent
     from gelu_patch.runs.train import TrainingJob, train_run
-    from gelu_patch.tasks.data import read_examples
+    from gelu_patch.tasks import read_examples, tasks
 
     RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)
+    read = {**columns.model_dump(), "labelled": tasks.get(arm.task).labelled}
     job = TrainingJob(
         **arm.model_dump(),
         model_name_or_path=model_name_or_path,
-        train=read_examples(train_file, **columns.model_dump()),
-        validation=read_examples(validation_file, **columns.model_dump()) if validation_file else None,
+        train=read_examples(train_file, **read),
+        validation=read_examples(validation_file, **read) if validation_file else None,
         recipe=recipe,
         max_length=max_length,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
     run = train_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+    fixed_policy.fix(run, policy, "train")
     options.print_run(run)
     next_step = f"gelu-patch eval {output_dir} --test_file test.csv"
     options.err.print(f"next: {next_step}, then gelu-patch compare runs/stock {output_dir}")

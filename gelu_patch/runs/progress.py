@@ -25,6 +25,9 @@ class Progress(Protocol):
         """Show one piece of work for the length of the block."""
         yield _ignore
 
+    def note(self, text: str) -> None:
+        """Say something that the user should know."""
+
 
 def _ignore(done: int, total: int, note: str = "") -> None:
     """Show nothing."""
@@ -37,6 +40,9 @@ class Silent:
     def bar(self, title: str) -> Iterator[Update]:
         """Show nothing."""
         yield _ignore
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
 
 
 class ConsoleProgress:
@@ -54,6 +60,10 @@ class ConsoleProgress:
                 yield update
         else:
             yield _Lines(self.console, title)
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(f"note: {text}")
 
     @contextmanager
     def _rich_bar(self, title: str) -> Iterator[Update]:

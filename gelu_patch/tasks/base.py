@@ -59,8 +59,8 @@ class Encoded(Protocol):
         """Hash of what is asked, where the texts and labels do not say it all."""
 
     @property
-    def first_items(self) -> Sequence[int]:
-        """The first item of each example."""
+    def owners(self) -> Sequence[int]:
+        """The number of the example that each item belongs to, ascending."""
 
     def some(self, examples: Sequence[int]) -> Encoded:
         """Return these examples only, in ascending order."""

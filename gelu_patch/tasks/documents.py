@@ -84,12 +84,9 @@ class EncodedDocuments:
         return hasher.hexdigest()
 
     @property
-    def first_items(self) -> list[int]:
-        """The first window of each document."""
-        first: dict[int, int] = {}
-        for place, item in enumerate(self.items):
-            first.setdefault(item.document, place)
-        return list(first.values())
+    def owners(self) -> list[int]:
+        """The document of each window."""
+        return [item.document for item in self.items]
 
     def some(self, examples: Sequence[int]) -> EncodedDocuments:
         """Return these documents only, which must be in ascending order."""
