@@ -25,6 +25,9 @@ def compare(
         list[str] | None,
         typer.Option("--margin", help="accuracy=1.0pp, nll=0.005, latency=+2%. May be repeated; before --policy's."),
     ] = None,
+    bench: Annotated[
+        Path | None, typer.Option("--bench", help="Run folder of `gelu-patch bench`, for latency and memory.")
+    ] = None,
     output_dir: Annotated[Path | None, typer.Option("--output_dir", help="Default: CANDIDATE/compare.")] = None,
     require_gain: Annotated[bool, typer.Option("--require_gain", help="Exit with 1 when no gain is shown.")] = False,
     only_changed: Annotated[
@@ -50,7 +53,7 @@ def compare(
     folder = output_dir or _default_folder(candidates[0], COMPARE)
     try:
         outcome = compare_runs(
-            baseline, *candidates, margins=read_margins(margin or []), policy=policy, command=sys.argv
+            baseline, *candidates, margins=read_margins(margin or []), policy=policy, bench=bench, command=sys.argv
         )
     except (NotComparable, InvalidMeasurement) as error:
         if json_output:

@@ -17,6 +17,7 @@ from gelu_patch.reporting.console import comparison_text, comparison_view
 from gelu_patch.reporting.files import write_text
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.markdown import markdown_report
+from gelu_patch.reporting.performance import with_bench
 from gelu_patch.reporting.policy import make_policy
 from gelu_patch.reporting.policy_file import policy_for, read_policy
 from gelu_patch.reporting.run_folder import HTML, MARKDOWN, RunFolder
@@ -71,6 +72,7 @@ def compare(
     *more: Source,
     margins: Mapping[str, str] | None = None,
     policy: Policy | str | PathLike[str] | None = None,
+    bench: str | PathLike[str] | None = None,
     title: str = "",
     command: Sequence[str] = (),
 ) -> Outcome:
@@ -79,10 +81,13 @@ def compare(
     An arm is a run folder (a path or RunFolder), anything with ``.report`` and ``.predictions``, or several of these:
     one run per training seed, as a list or as the directory that holds them. ``policy`` is a file or what
     ``read_policy`` returns, ``margins`` replace those of it; without either it is the policy that the baseline run was
-    fixed to, or the default one. The errors raised are those of ``compare_runs``; a path that is no run raises
-    DataNotFound. With several candidates, one that cannot be compared raises nothing and gets that as its verdict.
+    fixed to, or the default one. ``bench`` is a run of ``gelu-patch bench`` whose times and memory the arms get. The
+    errors raised are those of ``compare_runs``; a path that is no run raises DataNotFound. With several candidates,
+    one that cannot be compared raises nothing and gets that as its verdict.
     """
     runs = [_as_run(source) for source in (before, after, *more)]
+    if bench is not None:
+        _attach(RunFolder.open(Path(bench)).report, runs)
     baseline, candidates = runs[0], runs[1:]
     folder = getattr(runs_of(baseline)[0], "path", None)
     fixed = policy_for(folder, _chosen(policy, margins))
@@ -123,6 +128,12 @@ def write_report_files(folder: RunFolder, report: Report) -> list[Path]:
     pages[MARKDOWN] = markdown_report(complete)
     written = [write_text(folder.path / name, text) for name, text in pages.items()]
     return [*written, folder.write_report(complete)]
+
+
+def _attach(bench: Report, runs: Sequence[Run]) -> None:
+    """Put what ``bench`` measured into the reports of the runs, as they are in memory."""
+    for run in (each for arm in runs for each in runs_of(arm)):
+        run.__dict__["report"] = with_bench(run.report, bench)
 
 
 def _as_run(source: Source) -> Run:

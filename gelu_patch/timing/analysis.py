@@ -10,7 +10,7 @@ from gelu_patch.reporting import series
 from gelu_patch.reporting.schema import AAControl, ActivationShare, Latency, Memory
 from gelu_patch.reporting.states import control_holds, latency_state
 from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, TIMINGS, Cell, Samples
-from gelu_patch.stats.timing import Ratio, paired_ratio
+from gelu_patch.stats.timing import FloatArray, Ratio, paired_ratio
 
 MARGIN = 0.02  # of the default policy: what a verdict should notice
 
@@ -105,7 +105,18 @@ def _part(some: int | None, all_: int | None) -> float | None:
 
 
 def _ratio(processes: Sequence[Samples], arm: str, seed: int) -> Ratio:
-    return paired_ratio([p[STOCK] for p in processes], [p[arm] for p in processes], seed=seed)
+    return paired_ratio([_baseline(p, arm) for p in processes], [p[arm] for p in processes], seed=seed)
+
+
+def _baseline(samples: Samples, arm: str) -> FloatArray:
+    """Return the baseline's times of each pair, ``(times, pairs)``, to divide the times of ``arm`` by.
+
+    The baseline ran twice in the pair, as itself and as the control. Both are less noisy than one, and the error of
+    both together is not that of the control, which decides how long is measured: with one run for both,
+    measurements that ended because the control agreed would have arms that are off in the control's direction.
+    """
+    times = [samples[STOCK]] if arm == CONTROL else [samples[STOCK], samples[CONTROL]]
+    return np.asarray(times, np.float64)
 
 
 def _all(processes: Sequence[Samples], arm: str) -> list[float]:
@@ -113,7 +124,12 @@ def _all(processes: Sequence[Samples], arm: str) -> list[float]:
 
 
 def _ratios(processes: Sequence[Samples], arm: str) -> list[float]:
-    return list(np.divide(_all(processes, arm), _all(processes, STOCK)))
+    """The ratios in the order of the pairs; for a plot, against the geometric mean of the baseline's times."""
+    return [
+        float(ratio)
+        for samples in processes
+        for ratio in samples[arm] / np.exp(np.log(_baseline(samples, arm)).mean(axis=0))
+    ]
 
 
 def _quantiles(processes: Sequence[Samples], arm: str) -> Mapping[str, float]:

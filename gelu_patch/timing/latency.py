@@ -112,7 +112,7 @@ def _warm_up(timed: Clock) -> int:
     previous = math.inf
     for done in range(WARMUP_WINDOW, WARMUP_LIMIT + 1, WARMUP_WINDOW):
         window = sorted(timed() for _ in range(WARMUP_WINDOW))[WARMUP_WINDOW // 2]
-        if abs(window - previous) <= WARMUP_TOLERANCE * previous:
+        if done > WARMUP_WINDOW and abs(window - previous) <= WARMUP_TOLERANCE * previous:
             return done
         previous = window
     return WARMUP_LIMIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import fingerprint
@@ -19,6 +20,7 @@ from gelu_patch.timing.tasks import Describe, EnergyOfArms, Entering, Pairs, Pea
 
 # Called with what is done now, and how many processes have finished of how many.
 OnProgress = Callable[[str, int, int], None]
+Execute = Callable[..., Any]  # called like ``run_in_process``
 
 MORE_PROCESSES = 3  # rounds of processes, the first among them, while the A/A control does not hold
 
@@ -47,7 +49,8 @@ class Measurements:
 class Session:
     """Runs the processes of one job, one after the other, and keeps what each has sent.
 
-    Without ``fresh`` everything happens in this process, and there are no peaks of memory.
+    ``execute`` runs a task in a process of its own. Without ``fresh`` everything happens in this process, and there are
+    no peaks of memory.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Session:
         describe: Describe | None = None,
         on_progress: OnProgress = lambda what, done, planned: None,
         fresh: bool = True,
+        execute: Execute = run_in_process,
     ) -> None:
         self.job = job
         self.describe = describe
         self.on_progress = on_progress
         self.fresh = fresh
+        self.execute = execute
         self.found = Measurements()
         self._place: Entering | None = None
         self._seconds: dict[Cell, float] = {}
@@ -158,7 +163,8 @@ class Session:
         threads = self.job.threads
         variables = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
         try:
-            return run_in_process(task, receive, variables=variables)
+            answer: Answer = self.execute(task, receive, variables=variables)
+            return answer
         except ProcessDied as error:
             if self._place is not None and f"signal {int(signal.SIGKILL)}" in error.what:
                 why = "the system ended the measuring process (signal 9), as it does when memory runs out"
