@@ -32,6 +32,7 @@ def report(
         Path | None, typer.Option("--policy", help="As for compare; a saved comparison has its own.")
     ] = None,
     margin: Annotated[list[str] | None, typer.Option("--margin", help="As for compare.")] = None,
+    bench: Annotated[Path | None, typer.Option("--bench", help="As for compare.")] = None,
     title: Annotated[str, typer.Option("--title", help="Title of the report.")] = "",
     output_dir: Annotated[
         Path | None,
@@ -47,7 +48,9 @@ def report(
     from gelu_patch.reporting.run_folder import HTML
     from gelu_patch.reporting.sources import report_from
 
-    found = report_from(sources, policy=policy, margins=read_margins(margin or []), title=title, command=sys.argv)
+    found = report_from(
+        sources, policy=policy, margins=read_margins(margin or []), bench=bench, title=title, command=sys.argv
+    )
     everything = not (html or md or model_card or open_page)
     folder = _folder(sources, output_dir)
     written = publish(

@@ -17,6 +17,7 @@ def report_from(
     *,
     policy: str | PathLike[str] | None = None,
     margins: Mapping[str, str] | None = None,
+    bench: Path | None = None,
     title: str = "",
     command: Sequence[str] = (),
 ) -> Report:
@@ -38,7 +39,7 @@ def report_from(
                 why="a comparison cannot be compared again",
                 next_step=f"gelu-patch report {source}   (or give the run folders that it was made from)",
             )
-    report = compare(*runs, policy=policy, margins=margins, title=title, command=command).report
+    report = compare(*runs, policy=policy, margins=margins, bench=bench, title=title, command=command).report
     names = [arm.name for arm in report.arms]
     for name, comparison in zip(names[1:], report.comparisons, strict=True):
         comparison.title = f"{names[0]} → {name}"
