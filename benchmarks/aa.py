@@ -97,6 +97,8 @@ def one_run(kind: str, seed: int, seconds: float) -> dict:
     job = Job(load=aa.bert, targets=(OTHER,), shapes=(CELL.shape,), n_pairs=60, max_seconds=seconds, seed=seed)
     started = time.perf_counter()
     found = Session(job, execute=partial(execute, KINDS[kind])).run()
+    if found.interrupted:  # a session keeps what it has; a run that was cut short is none of the twenty
+        raise KeyboardInterrupt
     entry = latency_entries(CELL, found.timings[CELL], seed=seed)[OTHER]
     control = entry.aa_control
     return {

@@ -51,7 +51,7 @@ def test_a_slow_beginning_is_not_measured() -> None:
 
     def run(arm: str) -> None:
         calls[arm] += 1
-        clock.now += 0.01 * (1 + 5 * 0.5 ** calls[arm])
+        clock.now += 0.01 * (1 + 5 * 0.8 ** calls[arm])
 
     runs = {arm: lambda arm=arm: run(arm) for arm in calls}
     found = measure_interleaved(runs, baseline=STOCK, control=CONTROL, effort=ENOUGH, clock=clock.clock)
