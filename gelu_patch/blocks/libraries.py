@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import get_args
 
@@ -24,6 +26,21 @@ _BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has ru
 _FEWEST, _ROUNDS = 4, 15
 
 _choices: dict[tuple[object, ...], Library] = {}
+_blocks_by_torch = 0
+
+
+@contextmanager
+def products_by_torch() -> Iterator[None]:
+    """Take no other library than PyTorch for the length of the block, in all threads.
+
+    Which library is faster is measured, so two processes may choose differently, and then differ in the last bits.
+    """
+    global _blocks_by_torch
+    _blocks_by_torch += 1
+    try:
+        yield
+    finally:
+        _blocks_by_torch -= 1
 
 
 def compute(product: Product) -> torch.Tensor:
@@ -34,7 +51,7 @@ def compute(product: Product) -> torch.Tensor:
 def choose(product: Product) -> Library:
     """Return the library that is faster for products of this shape in this process."""
     x, weight, bias, transposed, packed = product
-    if torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
+    if _blocks_by_torch or torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
         return "torch"
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     size = product.rows.bit_length()

@@ -8,7 +8,8 @@ from typing import Any
 
 from gelu_patch.errors import MissingExtra
 from gelu_patch.reporting import tables, wording
-from gelu_patch.reporting.plots.performance import distribution_plot, memory_plot, ratio_plot
+from gelu_patch.reporting.plots.latency import distribution_plot, ratio_plot
+from gelu_patch.reporting.plots.memory import memory_plot
 from gelu_patch.reporting.plots.quality import accuracy_plot, difference_plot
 from gelu_patch.reporting.plots.training import training_plot
 from gelu_patch.reporting.schema import Comparison, Report, VerdictName

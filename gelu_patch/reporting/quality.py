@@ -38,7 +38,7 @@ def accuracy_result(before: Predictions, after: Predictions, policy: Policy) -> 
         ci=interval,
         method="tango",
         margin=-margin,
-        identical=np.array_equal(before.logits, after.logits),
+        identical=before.same_outputs(after),
         b=b,
         c=c,
         n=n,
@@ -83,7 +83,7 @@ def nll_result(before: Predictions, after: Predictions, policy: Policy, *, seed:
         ci=interval,
         method=method,
         margin=-margin,
-        identical=np.array_equal(before.logits, after.logits),
+        identical=before.same_outputs(after),
         n=len(before),
         state=quality_state(interval, margin),
         warnings=warnings,
@@ -99,7 +99,7 @@ def fidelity(before: Predictions, after: Predictions) -> Fidelity:
     log_p, log_q = before.log_probabilities, after.log_probabilities
     # Rounding can leave a divergence of -1e-17, which is a zero.
     divergence = np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=1), 0)
-    moved = np.abs(after.logits.astype(np.float64) - before.logits.astype(np.float64))
+    moved = np.abs(after.class_logits.astype(np.float64) - before.class_logits.astype(np.float64))
     return Fidelity(
         top1_agreement=float((before.pred == after.pred).mean()),
         kl_mean=float(divergence.mean()),

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gelu_patch.errors import DataError, DataNotFound, InvalidMeasurement, OutputExists
+from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
@@ -18,6 +19,8 @@ REPORT = "report.json"
 MARKDOWN = "report.md"
 HTML = "report.html"
 PREDICTIONS = "predictions.parquet"
+NOISE = "predictions_noise.parquet"
+DRIFT = "drift.parquet"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 MODEL = "model"
@@ -52,7 +55,7 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, TRAINING_LOG, CONFIG):
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TRAINING_LOG, CONFIG):
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)
@@ -100,6 +103,18 @@ class RunFolder:
         """The per-example predictions. Raises DataNotFound when the run has none."""
         return Predictions.load(self.path / PREDICTIONS)
 
+    @cached_property
+    def noise(self) -> Predictions | None:
+        """Some of the predictions again, by the same model in other batches and threads, if they were made."""
+        path = self.path / NOISE
+        return Predictions.load(path) if path.exists() else None
+
+    @cached_property
+    def drift(self) -> Drift | None:
+        """The hidden states of a few examples, layer by layer, if they were kept."""
+        path = self.path / DRIFT
+        return Drift.load(path) if path.exists() else None
+
     @property
     def model_path(self) -> Path:
         """Where a training run keeps its model."""
@@ -126,3 +141,19 @@ class RunFolder:
         """Write ``predictions.parquet`` atomically."""
         self.__dict__.pop("predictions", None)
         return predictions.save(self.path / PREDICTIONS)
+
+    def write_noise(self, noise: Predictions | None) -> None:
+        """Write the numeric-noise arm, or remove that of an earlier evaluation."""
+        self._write_or_remove("noise", NOISE, noise)
+
+    def write_drift(self, drift: Drift | None) -> None:
+        """Write the hidden states, or remove those of an earlier evaluation."""
+        self._write_or_remove("drift", DRIFT, drift)
+
+    def _write_or_remove(self, what: str, name: str, content: Predictions | Drift | None) -> None:
+        self.__dict__.pop(what, None)
+        if content is not None:
+            content.save(self.path / name)
+        else:
+            with writable(self.path / name):
+                (self.path / name).unlink(missing_ok=True)

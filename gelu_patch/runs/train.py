@@ -19,23 +19,21 @@ from gelu_patch.errors import Interrupted, InvalidMeasurement
 from gelu_patch.patching import patch_model, save_patched
 from gelu_patch.patching.selectors import describe_where
 from gelu_patch.reporting.files import writable, write_text
-from gelu_patch.reporting.run_folder import CONFIG, MODEL, PREDICTIONS, TRAINING_LOG, RunFolder, now
+from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder, now
 from gelu_patch.reporting.schema import Environment, Report, Tool, Training
 from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
-from gelu_patch.tasks.base import LoadedModel, tasks
+from gelu_patch.tasks.base import Encoded, LoadedModel, tasks
 from gelu_patch.tasks.data import TextExamples
-from gelu_patch.tasks.encoding import EncodedExamples
-from gelu_patch.tasks.evaluate import Evaluation, describe_data, describe_model, evaluate_model
-from gelu_patch.tasks.inference import check_fits
+from gelu_patch.tasks.describe import describe_data, describe_model
+from gelu_patch.tasks.evaluate import Evaluation, evaluate_model
 from gelu_patch.tasks.loading import quiet_transformers
+from gelu_patch.tasks.noise import NOISE_EXAMPLES
 from gelu_patch.timing.arms import STOCK
 from gelu_patch.training.accelerator import check_can_train
 from gelu_patch.training.log import StepRecord
 from gelu_patch.training.loop import finetune
 from gelu_patch.training.recipe import Recipe
-
-VALIDATION_METRIC = "accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,7 @@ def load_for_training(job: TrainingJob) -> LoadedModel:
         revision=job.revision,
         ignore_mismatched_sizes=job.ignore_mismatched_sizes,
     )
-    if job.validation is not None:
+    if job.validation is not None and loaded.labels is not None:
         loaded.labels.encode(job.validation)
     return loaded
 
@@ -115,6 +113,8 @@ def train_run(
         if job.validation is not None:
             evaluation = _evaluate(job, loaded, job.validation, progress)
             folder.write_predictions(evaluation.predictions)
+            folder.write_noise(evaluation.noise)
+            folder.write_drift(evaluation.drift)
             report = _with_evaluation(report, evaluation.report)
     except InvalidMeasurement as error:
         report.warnings.append(error.what)
@@ -124,21 +124,27 @@ def train_run(
     return folder
 
 
-def _encode(job: TrainingJob, loaded: LoadedModel) -> EncodedExamples:
+def _encode(job: TrainingJob, loaded: LoadedModel) -> Encoded:
     task = tasks.get(job.task)
-    data = task.encode(job.train, labels=loaded.labels, tokenizer=loaded.tokenizer, max_length=job.max_length)
-    check_fits(loaded.model, data)
+    data: Encoded = task.encode(
+        job.train,
+        labels=loaded.labels,
+        tokenizer=loaded.tokenizer,
+        max_length=job.max_length,
+        seed=job.recipe.seed,
+    )
+    task.check(loaded.model, data)
     return data
 
 
-def _fine_tune(
-    job: TrainingJob, loaded: LoadedModel, data: EncodedExamples, folder: RunFolder, progress: Progress
-) -> Training:
+def _fine_tune(job: TrainingJob, loaded: LoadedModel, data: Encoded, folder: RunFolder, progress: Progress) -> Training:
     def validate(model: nn.Module) -> float:
         assert job.validation is not None
-        report = _evaluate(job, replace(loaded, model=model), job.validation, progress).report
-        return next(each.value for each in report.quality if each.metric == VALIDATION_METRIC)
+        found = _evaluate(job, replace(loaded, model=model), job.validation, progress, noise_examples=0)
+        score = next(each for each in found.report.quality if each.metric == metric)
+        return score.value if score.higher_is_better else -score.value
 
+    metric = tasks.get(job.task).validation_metric
     each_epoch = job.validation is not None and job.validate_each_epoch
     with progress.bar(f"train {job.activation}") as update:
 
@@ -155,13 +161,19 @@ def _fine_tune(
             log_path=folder.path / TRAINING_LOG,
         )
     return Training(
-        metric=VALIDATION_METRIC if each_epoch else None,
+        metric=metric if each_epoch else None,
         recipe=job.recipe.model_dump() | {"max_length": job.max_length},
         per_seed=[summary],
     )
 
 
-def _evaluate(job: TrainingJob, loaded: LoadedModel, data: TextExamples, progress: Progress) -> Evaluation:
+def _evaluate(
+    job: TrainingJob,
+    loaded: LoadedModel,
+    data: TextExamples,
+    progress: Progress,
+    noise_examples: int = NOISE_EXAMPLES,
+) -> Evaluation:
     with progress.bar(f"evaluate {job.activation}") as update:
         return evaluate_model(
             loaded.model,
@@ -172,6 +184,7 @@ def _evaluate(job: TrainingJob, loaded: LoadedModel, data: TextExamples, progres
             batch_size=job.per_device_eval_batch_size,
             max_length=job.max_length,
             seed=job.recipe.seed,
+            noise_examples=noise_examples,
             on_batch=lambda done, total: update(done, total, ""),
         )
 
@@ -215,6 +228,6 @@ def _with_evaluation(report: Report, evaluated: Report) -> Report:
             "data": evaluated.data,
             "protocol": evaluated.protocol,
             "quality": evaluated.quality,
-            "files": report.files | {"predictions": PREDICTIONS},
+            "files": report.files | evaluated.files,
         }
     )

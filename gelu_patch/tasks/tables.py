@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_columns(path: Path) -> Columns:
             next_step=f"give a file ({', '.join(READERS)}) or a folder written by datasets' save_to_disk",
         )
     if path.is_dir():
-        return _read_saved_dataset(path)
+        return _read_texts(path) if any(path.glob("*.txt")) else _read_saved_dataset(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -140,6 +141,26 @@ def _parse(path: Path, text: str, line: int = 1) -> Any:
         raise _damaged(path, f"not JSON at {place}: {error.msg}", "write one JSON object per line") from error
 
 
+def _read_blocks(path: Path) -> Columns:
+    """Read a text file: one document per block, the blocks separated by blank lines."""
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    blocks = groupby(enumerate(lines, start=1), key=lambda numbered: bool(numbered[1].strip()))
+    texts = ["\n".join(line for _, line in numbered).strip() for is_text, numbered in blocks if is_text]
+    return {"text": list(texts)}
+
+
+def _read_texts(folder: Path) -> Columns:
+    """Read a folder of text files: one document per file, its name the id."""
+    paths = sorted(folder.glob("*.txt"))
+    texts = []
+    for path in paths:
+        with _readable(path):
+            texts.append(path.read_text(encoding="utf-8-sig").strip())
+        if not texts[-1]:
+            raise DataError(f"{path} is empty", why="each file is one document", next_step="remove it")
+    return {"id": [path.name for path in paths], "text": list(texts)}
+
+
 def _read_parquet(path: Path) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -194,4 +215,5 @@ READERS: dict[str, Callable[[Path], Columns]] = {
     ".json": _read_json,
     ".jsonl": _read_json,
     ".parquet": _read_parquet,
+    ".txt": _read_blocks,
 }

@@ -63,7 +63,7 @@ def test_an_arm_that_answers_with_no_number_is_an_invalid_measurement(broken: fl
     logits[7, 1] = broken
     bad.predictions = replace(bad.predictions, logits=logits)
     for runs, arm in (((good, bad), "candidate"), ((bad, good), "baseline")):
-        with pytest.raises(InvalidMeasurement, match=f"the {arm} answered 1 of 50") as caught:
+        with pytest.raises(InvalidMeasurement, match=f"the {arm} answers with NaN or infinity for 1 of 50") as caught:
             compare_runs(*runs)
         assert caught.value.exit_code is ExitCode.INVALID
         assert "'ex-7'" in str(caught.value)

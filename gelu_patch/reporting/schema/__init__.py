@@ -6,6 +6,7 @@ The JSON Schema is ``Report.model_json_schema()``.
 
 from gelu_patch.reporting.schema.comparison import (
     Comparison,
+    Flip,
     LatencyResult,
     LatencyState,
     MemoryResult,
@@ -29,6 +30,7 @@ from gelu_patch.reporting.schema.run import (
     Energy,
     Environment,
     Fidelity,
+    Histogram,
     Interval,
     Latency,
     Memory,
@@ -54,6 +56,8 @@ __all__ = [
     "Energy",
     "Environment",
     "Fidelity",
+    "Flip",
+    "Histogram",
     "Interval",
     "Kind",
     "Latency",

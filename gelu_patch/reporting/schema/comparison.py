@@ -82,6 +82,20 @@ class MemoryResult(Section):
     state: MemoryState
 
 
+class Flip(Section):
+    """One example that the arms predict differently. ``baseline`` and ``candidate`` are the predicted label names, the
+    margins are best minus second best logit, ``kl`` is KL(baseline || candidate) in nat. ``text`` is clipped."""
+
+    id: str
+    text: str | None = None
+    label: str | None = None
+    baseline: str
+    candidate: str
+    baseline_margin: float | None = None
+    candidate_margin: float | None = None
+    kl: float | None = None
+
+
 class Comparison(Section):
     """The candidate against the baseline: every result, then the verdict with its reasons."""
 
@@ -93,6 +107,7 @@ class Comparison(Section):
     policy: Policy = Policy()
     results: list[Result] = []
     fidelity: Fidelity | None = None
+    flips: list[Flip] = []
     latency: list[LatencyResult] = []
     memory: list[MemoryResult] = []
     verdict: VerdictName

@@ -59,13 +59,17 @@ class Subject(Section):
 
 
 class Data(Section):
-    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer."""
+    """The examples. The hashes are over the ordered ids, the ordered inputs and labels, and the tokenizer.
+
+    ``limited`` says that these are the first examples only of a larger file (``--limit``).
+    """
 
     source: Literal["file", "hub", "synthetic", "package"] = "file"
     name: str = ""
     split: str | None = None
     revision: str | None = None
     n: int = 0
+    limited: bool = False
     labels: list[str] = []
     ids_sha256: str | None = None
     inputs_sha256: str | None = None
@@ -73,12 +77,15 @@ class Data(Section):
 
 
 class Protocol(Section):
-    """How the model was run."""
+    """How the model was run. ``seed`` is that of its training; ``data_seed`` decides which tokens are hidden."""
 
+    task: str | None = None
     batch_size: int | None = None
     padding: str | None = None
     max_length: int | None = None
+    stride: int | None = None
     seed: int | None = None
+    data_seed: int | None = None
     seeds: list[int] = []
     deterministic: bool | None = None
     world_size: int = 1
@@ -96,27 +103,49 @@ class Quality(Section):
     n: int = 0
 
 
+class Histogram(Section):
+    """Counts of positive numbers between ``edges`` (one more than ``counts``); ``zeros`` are those at or below the
+    first edge, among them exact zeros."""
+
+    edges: list[float] = []
+    counts: list[int] = []
+    zeros: int = 0
+
+
 class Fidelity(Section):
-    """How far the candidate's outputs lie from the baseline's, on the same examples."""
+    """How far the candidate's outputs lie from the baseline's, on the same examples.
+
+    ``noise`` is the baseline against its own numeric-noise arm. ``dlogit_histogram`` counts examples by their
+    largest absolute logit difference.
+    """
 
     top1_agreement: float | None = None
     kl_mean: float | None = None
     kl_p99: float | None = None
     max_abs_dlogit: float | None = None
     per_layer_rel_err: list[float] = []
+    dlogit_histogram: Histogram | None = None
+    noise: Fidelity | None = None
 
 
 class AAControl(Section):
-    """The baseline against itself: the noise floor of the measurement."""
+    """The baseline against itself: the noise floor of the measurement.
+
+    ``quantiles`` and ``ratio_over_time`` are those of ``Latency``.
+    """
 
     ratio: float
     ci: Interval
+    quantiles: list[float] = []
+    ratio_over_time: list[float] = []
 
 
 class Latency(Section):
     """Latency of one arm at one shape ``(batch, seq)``, in seconds, with the ratio to the baseline arm.
 
     ``ratio`` and ``ratio_ci`` are the median of paired ratios arm / baseline; both are None for the baseline.
+    ``quantiles`` are at most 200, of the single times, at evenly spaced shares from 0 to 1. ``ratio_over_time`` has at
+    most 200 medians of consecutive pairs, in the order in which they were measured.
     """
 
     shape: tuple[int, int]
@@ -132,6 +161,8 @@ class Latency(Section):
     ratio_ci: Interval | None = None
     values: list[float] = []
     values_file: str | None = None
+    quantiles: list[float] = []
+    ratio_over_time: list[float] = []
     aa_control: AAControl | None = None
     valid: bool | None = None
 
@@ -145,6 +176,7 @@ class Memory(Section):
 
     phase: str
     shape: tuple[int, int] | None = None
+    weights_bytes: int | None = None
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
     host_peak_rss_bytes: int | None = None
