@@ -9,13 +9,14 @@ import numpy as np
 
 from gelu_patch.reporting.schema import CurvePoint, SeedRun
 from gelu_patch.training.log import StepRecord
+from gelu_patch.training.recipe import Recipe
 
 CURVE_POINTS = 400
 # One batch is noise: the final loss is the mean of the last steps.
 FINAL_STEPS = 50
 
 
-def summarise(seed: int, records: Sequence[StepRecord], scores: Sequence[float], *, diverged: bool) -> SeedRun:
+def summarise(recipe: Recipe, records: Sequence[StepRecord], scores: Sequence[float], *, diverged: bool) -> SeedRun:
     """Return the summary of one run; ``scores`` is the validation metric at the end of each epoch.
 
     ``final_loss`` is the mean of the last 50 finite losses, ``loss_auc`` the mean height of the loss curve,
@@ -24,7 +25,7 @@ def summarise(seed: int, records: Sequence[StepRecord], scores: Sequence[float],
     losses = [record.loss for record in records if record.is_finite]
     norms = [record.grad_norm for record in records if record.is_finite]
     return SeedRun(
-        seed=seed,
+        seed=recipe.seed,
         steps=len(records),
         epochs=records[-1].epoch if records else 0.0,
         seconds=round(sum(record.seconds for record in records), 3),
