@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gelu_patch.cli import compare, demo, doctor, evaluate, inspect, train, verify
+from gelu_patch.cli import bench, compare, demo, doctor, evaluate, inspect, train, verify
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import GeluPatchError
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)

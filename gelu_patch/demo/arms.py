@@ -12,6 +12,7 @@ from gelu_patch.demo.settings import TARGETS, Settings
 from gelu_patch.environment import best_device
 from gelu_patch.reporting.run_folder import CONFIG, RunFolder
 from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.timings import TIMINGS, write_timings
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.inspect import load_any
 from gelu_patch.runs.progress import Progress
@@ -83,11 +84,13 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
             n_pairs=settings.n_pairs,
             max_pairs=settings.max_pairs,
             max_seconds=settings.max_seconds,
-            on_round=lambda done, total: update(done, total, ""),
+            processes=settings.processes,
+            on_progress=lambda what, done, total: update(done, total, what),
         )
 
 
 def attach(run: RunFolder, measured: Benchmark, arm: str) -> None:
     """Put what was measured for ``arm`` into the run's report."""
     report = run.report.model_copy(update={"latency": measured.latency[arm], "memory": measured.memory[arm]})
+    write_timings(run.path / TIMINGS, measured.measured.timings)
     run.write_report(report)

@@ -22,7 +22,7 @@ from gelu_patch.runs.progress import Progress
 from gelu_patch.runs.train import TrainingJob, load_for_training
 from gelu_patch.sites import inspect_model
 from gelu_patch.timing.arms import STOCK
-from gelu_patch.timing.workloads import text_inputs
+from gelu_patch.timing.inputs import text_inputs
 
 TITLE = "MiniLM on Rotten Tomatoes: stock GELU, gelu_fused and ReLU"
 NOTES = (

@@ -25,8 +25,9 @@ class Settings:
     num_train_epochs: float = 2.0
     max_length: int = 48
     shapes: tuple[tuple[int, int], ...] = ((1, 32), (8, 32))
-    n_pairs: int = 100
-    max_pairs: int = 600  # on a machine too noisy for the A/A control
+    processes: int = 3
+    n_pairs: int = 40  # in each process
+    max_pairs: int = 200  # on a machine too noisy for the A/A control
     max_seconds: float = 45.0  # after which a shape is not measured any longer
     gpt2_shape: tuple[int, int] = (4, 128)
 
@@ -38,6 +39,7 @@ class Settings:
             n_test=64,
             num_train_epochs=1.0,
             shapes=((2, 16),),
+            processes=1,
             n_pairs=10,
             max_pairs=10,
             gpt2_shape=(1, 16),

@@ -20,6 +20,7 @@ from gelu_patch.reporting.tables import (
     memory_table,
     quality_table,
 )
+from gelu_patch.reporting.wording import divergence_sentence, perplexity_sentence
 
 _COLOURS: dict[VerdictName, str] = {
     "SHIP": "bold green",
@@ -76,13 +77,20 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
     if sentence := flips_sentence(comparison):
         yield "flips", Text(sentence)
+    yield from (
+        ("perplexity", Text(perplexity_sentence(each))) for each in comparison.results if each.ratio is not None
+    )
+    if comparison.divergence:
+        yield "training", Text(divergence_sentence(comparison.divergence))
     if comparison.fidelity:
         rows = fidelity_rows(comparison.fidelity)
         yield "fidelity", Text(", ".join(f"{name} {value}" for name, value in rows))
     if comparison.differences:
         yield "differs", Text("; ".join(comparison.differences))
     for result in comparison.results:
-        yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+        if result.gated:
+            yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+    yield from (("warning", Text(warning, style="yellow")) for warning in comparison.warnings)
     margins = ", ".join(f"{name} {margin}" for name, margin in comparison.policy.margins.items())
     yield "margins", Text(margins + (" (default policy)" if comparison.policy.source == "default" else ""))
 

@@ -13,7 +13,7 @@ from gelu_patch.reporting.plots.memory import memory_plot
 from gelu_patch.reporting.plots.quality import accuracy_plot, difference_plot
 from gelu_patch.reporting.plots.training import training_plot
 from gelu_patch.reporting.schema import Comparison, Report, VerdictName
-from gelu_patch.reporting.verdict import MINIMUM_SEEDS
+from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMBEDDED_CHARACTERS = 200_000

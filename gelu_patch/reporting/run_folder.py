@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
+from gelu_patch.reporting.timings import TIMINGS
 
 REPORT = "report.json"
 MARKDOWN = "report.md"
@@ -21,14 +23,27 @@ HTML = "report.html"
 PREDICTIONS = "predictions.parquet"
 NOISE = "predictions_noise.parquet"
 DRIFT = "drift.parquet"
+POLICY = "policy.json"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
 MODEL = "model"
+COMPARE = "compare"
 
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+class _NotFinite(Exception):
+    """A number in a report is NaN or infinite."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NotFinite(text)
+    return number
 
 
 class RunFolder:
@@ -55,7 +70,7 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TRAINING_LOG, CONFIG):
+        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TIMINGS, POLICY, TRAINING_LOG, CONFIG):
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)
@@ -81,10 +96,14 @@ class RunFolder:
 
     @cached_property
     def report(self) -> Report:
-        """The parsed report. Raises DataError when it is damaged or of a newer major schema."""
+        """The parsed report.
+
+        Raises DataError when it is damaged or of a newer major schema, InvalidMeasurement when it holds a number that
+        is NaN or infinite (which this package never writes).
+        """
         path = self.path / REPORT
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
             major = str(raw.get("schema_version", "")).split(".")[0]
             if major != SCHEMA_VERSION.split(".")[0]:
                 raise DataError(
@@ -93,6 +112,12 @@ class RunFolder:
                     next_step="pip install --upgrade gelu-patch",
                 )
             return Report.model_validate(raw)
+        except _NotFinite as error:
+            raise InvalidMeasurement(
+                f"{path} holds the number {error}",
+                why="a metric that is NaN or infinite means nothing, and nothing is concluded from it",
+                next_step="make the run again and look at its losses and logits",
+            ) from error
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise DataError(
                 f"cannot read {path}", why=str(error), next_step="the file is damaged: make the run again"

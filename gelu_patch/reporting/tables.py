@@ -9,9 +9,11 @@ from gelu_patch.reporting.schema import Comparison, Fidelity
 from gelu_patch.reporting.wording import (
     MISSING,
     binary_size,
+    interval_name,
     percent_change,
     place_text,
     ratio_range,
+    role_text,
     seconds,
     shape_text,
     shown,
@@ -35,7 +37,7 @@ def quality_table(comparison: Comparison) -> Table:
         text = shown(result)
         rows.append(
             (
-                text.label + ("" if result.primary else " (guard rail)"),
+                text.label + role_text(result),
                 text.baseline,
                 text.candidate,
                 text.difference,
@@ -44,7 +46,8 @@ def quality_table(comparison: Comparison) -> Table:
                 text.state,
             )
         )
-    return Table("Quality", ("metric", "base", "candidate", "difference", "95 % CI", "margin", "result"), rows)
+    interval = interval_name(comparison.policy)
+    return Table("Quality", ("metric", "base", "candidate", "difference", interval, "margin", "result"), rows)
 
 
 def latency_table(comparison: Comparison) -> Table:

@@ -116,6 +116,8 @@ def train_run(
             folder.write_noise(evaluation.noise)
             folder.write_drift(evaluation.drift)
             report = _with_evaluation(report, evaluation.report)
+            if report.data:
+                report.data.seen_in_training = len(job.train.distinct_inputs & job.validation.distinct_inputs)
     except InvalidMeasurement as error:
         report.warnings.append(error.what)
         folder.write_report(report)

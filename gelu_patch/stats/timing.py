@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from gelu_patch.stats.paired import Interval
 
@@ -15,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 BLOCK = 10  # neighbouring pairs share the machine's mood, so they are resampled together
 # With 100 pairs in 10 blocks the 95 % interval missed the truth in 10 % of 400 simulations, in 20 blocks in 7 %.
 _FEWEST_BLOCKS = 20
+_NOISE_RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,16 @@ def paired_ratio(
 
     ``baseline[k][i]`` and ``candidate[k][i]`` are the two times of pair ``i`` in process ``k``, in the same unit;
     one process is a list with one array. Processes are resampled first, then moving blocks of ``block`` pairs
-    inside each (smaller ones when a process has less than 20 blocks). Raises ValueError when pairs do not match or a
-    time is not positive.
+    inside each (smaller ones when a process has less than 20 blocks). As a bootstrap of three to nine processes is too
+    narrow, by how much they differ is first made larger (``_spread_out``). Raises ValueError when pairs do not match or
+    a time is not positive.
     """
     logs = [_log_ratios(b, c) for b, c in zip(baseline, candidate, strict=True)]
     if not logs:
         raise ValueError("no process was given")
     generator = np.random.default_rng(seed)
-    medians = [np.median(_resample(logs, block, generator)) for _ in range(resamples)]
+    spread = _spread_out(logs, block, level, generator)
+    medians = [np.median(_resample(spread, block, generator)) for _ in range(resamples)]
     low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
     return Ratio(float(np.exp(np.median(np.concatenate(logs)))), (float(np.exp(low)), float(np.exp(high))))
 
@@ -77,12 +82,39 @@ def _log_ratios(baseline: npt.ArrayLike, candidate: npt.ArrayLike) -> FloatArray
     return np.asarray(np.log(cand) - np.log(base))
 
 
+def _spread_out(logs: list[FloatArray], block: int, level: float, generator: np.random.Generator) -> list[FloatArray]:
+    """Move the processes apart, so that resampling K of them has the width of a t interval over K processes.
+
+    Resampling K means gives sqrt((K - 1) / K) of their spread and normal quantiles in the place of Student's: where
+    processes really differ, a 95 % interval of three missed the truth in 25 % of 1,500 simulations, this one in 7 %. Only
+    the part of the spread that noise inside of the processes does not explain (Cochran's moment estimate) is
+    enlarged: where they do not differ, 2 % missed in both.
+    """
+    count = len(logs)
+    if count == 1:
+        return logs
+    medians = np.array([np.median(values) for values in logs])
+    noise = [np.var(_resampled_medians(values, block, generator)) for values in logs]
+    explained = float(np.mean(noise)) / max(float(np.var(medians, ddof=1)), np.finfo(np.float64).tiny)
+    tail = (1 + level) / 2
+    widest = float(student_t.ppf(tail, count - 1) / norm.ppf(tail)) * (count / (count - 1)) ** 0.5
+    stretch = max(0.0, 1 - explained) * (widest - 1)
+    return [values + stretch * (median - medians.mean()) for values, median in zip(logs, medians, strict=True)]
+
+
+def _resampled_medians(values: FloatArray, block: int, generator: np.random.Generator) -> FloatArray:
+    """Return the medians of many resamples of one process."""
+    return np.asarray(np.median(values[_blocks(len(values), block, _NOISE_RESAMPLES, generator)], axis=1))
+
+
 def _resample(logs: list[FloatArray], block: int, generator: np.random.Generator) -> FloatArray:
     """Return the log ratios of one resample: processes with replacement, then blocks with replacement."""
-    parts = []
-    for process in generator.integers(0, len(logs), size=len(logs)):
-        values = logs[process]
-        size = min(block, max(1, len(values) // _FEWEST_BLOCKS))
-        starts = generator.integers(0, len(values) - size + 1, size=-(-len(values) // size))
-        parts.append(values[(starts[:, None] + np.arange(size)).ravel()[: len(values)]])
-    return np.concatenate(parts)
+    chosen = [logs[process] for process in generator.integers(0, len(logs), size=len(logs))]
+    return np.concatenate([values[_blocks(len(values), block, 1, generator)[0]] for values in chosen])
+
+
+def _blocks(length: int, block: int, count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return the places, ``(count, length)``, of moving blocks drawn with replacement from a row of ``length``."""
+    size = min(block, max(1, length // _FEWEST_BLOCKS))
+    starts = generator.integers(0, length - size + 1, size=(count, -(-length // size)))
+    return np.asarray((starts[:, :, None] + np.arange(size)).reshape(count, -1)[:, :length])

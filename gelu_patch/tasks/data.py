@@ -66,6 +66,11 @@ class TextExamples:
         return digest([kind, *(part for row in zip(*columns, strict=True) for part in row)])
 
     @property
+    def distinct_inputs(self) -> set[tuple[str, str]]:
+        """The texts without their labels, each once."""
+        return set(zip(self.texts, self.text_pairs or ("",) * len(self), strict=True))
+
+    @property
     def known_labels(self) -> tuple[str, ...]:
         """The labels. Raises DataError for documents without."""
         if self.labels is None:

@@ -66,6 +66,7 @@ def describe_data(
         name=data.name,
         n=len(data),
         limited=data.limited,
+        duplicate_inputs=len(data) - len(data.distinct_inputs),
         labels=list(labels.names) if labels else [],
         ids_sha256=data.ids_sha256,
         inputs_sha256=digest([inputs, questions_sha256]) if questions_sha256 else inputs,

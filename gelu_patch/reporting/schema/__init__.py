@@ -6,6 +6,7 @@ The JSON Schema is ``Report.model_json_schema()``.
 
 from gelu_patch.reporting.schema.comparison import (
     Comparison,
+    Divergence,
     Flip,
     LatencyResult,
     LatencyState,
@@ -25,6 +26,7 @@ from gelu_patch.reporting.schema.report import (
 )
 from gelu_patch.reporting.schema.run import (
     AAControl,
+    ActivationShare,
     CurvePoint,
     Data,
     Energy,
@@ -48,11 +50,13 @@ from gelu_patch.reporting.schema.run import (
 __all__ = [
     "SCHEMA_VERSION",
     "AAControl",
+    "ActivationShare",
     "Arm",
     "Check",
     "Comparison",
     "CurvePoint",
     "Data",
+    "Divergence",
     "Energy",
     "Environment",
     "Fidelity",
