@@ -29,9 +29,11 @@ def evaluate(
     offline: options.Offline = False,
 ) -> None:
     """Evaluate a run or a checkpoint, as it is or with a swap alone, and keep every prediction."""
+    from gelu_patch.reporting.arms import seed_folders
     from gelu_patch.reporting.run_folder import RunFolder
     from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
     from gelu_patch.runs.progress import ConsoleProgress, Silent
+    from gelu_patch.runs.seeds import evaluate_seeds
     from gelu_patch.tasks.data import read_examples
 
     if output_dir is not None:
@@ -43,4 +45,6 @@ def evaluate(
         max_length=max_length,
     )
     progress = Silent() if quiet else ConsoleProgress(options.err)
-    options.print_run(evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress))
+    run = RunFolder(source)
+    do = evaluate_seeds if run.has_report and seed_folders(run) else evaluate_run
+    options.print_run(do(job, output_dir, overwrite=overwrite_output_dir, progress=progress))

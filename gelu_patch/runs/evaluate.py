@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gelu_patch.environment import best_device
 from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import patch_model
+from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.reporting.schema import Report
 from gelu_patch.runs.job import Job
@@ -17,6 +18,7 @@ from gelu_patch.tasks.base import tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.evaluate import Evaluation, evaluate_model
 from gelu_patch.timing.arms import STOCK
+from gelu_patch.training.adapters import load_adapter
 
 DEFAULT_MAX_LENGTH = 128
 
@@ -83,12 +85,15 @@ def _evaluate(job: EvaluationJob, run: RunFolder, trained: Report | None, progre
             why=f"there is no {run.model_path}",
             next_step="evaluate the checkpoint that it was made from",
         )
+    source = run.model_path if trained is not None else Path(job.source)
     loaded = tasks.get(job.task).load(
-        run.model_path if trained is not None else job.source,
+        str(source) if source.exists() else job.source,
         seed=job.seed,
         trust_remote_code=job.trust_remote_code,
         revision=job.revision,
     )
+    if adapter_base(source) is not None:
+        loaded = replace(loaded, model=load_adapter(loaded.model, source), notes=())
     loaded.model.to(best_device())
     if job.activation != STOCK:
         patch_model(loaded.model, job.activation, job.where, memory=job.memory)

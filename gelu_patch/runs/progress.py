@@ -25,6 +25,9 @@ class Progress(Protocol):
         """Show one piece of work for the length of the block."""
         yield _ignore
 
+    def say(self, line: str) -> None:
+        """Tell something that is worth knowing now."""
+
 
 def _ignore(done: int, total: int, note: str = "") -> None:
     """Show nothing."""
@@ -32,6 +35,9 @@ def _ignore(done: int, total: int, note: str = "") -> None:
 
 class Silent:
     """No progress at all, for tests and for use as a library."""
+
+    def say(self, line: str) -> None:
+        """Say nothing."""
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Update]:
@@ -45,6 +51,10 @@ class ConsoleProgress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bars: RichBars | None = None  # open while a bar is; bars inside a bar join it
+
+    def say(self, line: str) -> None:
+        """Print the line, above bars that are open."""
+        self.console.print(f"note: {line}")
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Update]:
@@ -91,12 +101,14 @@ class _Lines:
         self.console = console
         self.title = title
         self.started = self.shown = time.monotonic()
+        self.first: int | None = None  # a run that goes on does not begin at 0
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
+        self.first = done - 1 if self.first is None else self.first
         if done < total and now - self.shown < SECONDS_BETWEEN_LINES:
             return
         self.shown = now
         elapsed = now - self.started
-        left = elapsed / max(done, 1) * (total - done)
+        left = elapsed / max(done - self.first, 1) * (total - done)
         self.console.print(f"{self.title}: {done}/{total}, {elapsed:.0f} s, about {left:.0f} s left {note}".rstrip())

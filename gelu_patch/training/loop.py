@@ -81,6 +81,7 @@ def finetune(
         if start.checkpoint is not None:
             trainer.restore(start.checkpoint, dict(start.scaler))
         course = _Course(recipe, list(start.records), list(start.scores), trainer, validate, saving, identity)
+        course.last_checkpoint = len(start.records) or None
         with TrainingLog(log_path if processes.is_first else None, log_start) as log:
             for step in all_steps(lengths, recipe, processes=processes.count, start=len(course.records)):
                 record = trainer.run(step)
@@ -93,7 +94,9 @@ def finetune(
                 course.after_step(ends_epoch=step.ends_epoch)
         trainer.close()
     model.eval()
-    return summarise(recipe, course.records, course.scores, diverged=course.is_hopeless)
+    return summarise(
+        recipe, course.records, course.scores, diverged=course.is_hopeless, last_checkpoint=course.last_checkpoint
+    )
 
 
 @dataclass
@@ -107,6 +110,7 @@ class _Course:
     validate: Validate | None
     saving: Saving | None
     identity: Mapping[str, Any]
+    last_checkpoint: int | None = None
     _save_next: bool = False
 
     @property
@@ -135,6 +139,7 @@ class _Course:
             log=lines.encode(),
         )
         self.trainer.processes.first_only(lambda: saving.write(len(self.records), content))
+        self.last_checkpoint = len(self.records)
 
 
 def is_hopeless(records: Sequence[StepRecord], patience: int) -> bool:

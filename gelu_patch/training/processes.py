@@ -68,6 +68,11 @@ class Processes:
         return everyone
 
 
+def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the process that prints; to be asked before the processes have found each other."""
+    return environment.get("RANK", "0") == "0"
+
+
 def check_launch(environment: Mapping[str, str] = os.environ) -> None:
     """Raise UsageError when a launcher was asked for several processes and silently started one.
 
