@@ -65,8 +65,8 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
         _check_sharding(accelerator)
         yield accelerator
     finally:
-        accelerator.free_memory()
         if not had_settings:
+            accelerator.free_memory()
             AcceleratorState._reset_state(reset_partial_state=not had_processes)
 
 

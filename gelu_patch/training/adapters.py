@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ def add_lora(model: Any, settings: Lora, task: str, seed: int) -> Any:
         # GPT-2 keeps its weights the other way round.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with torch.random.fork_rng(devices=[]), _quiet_peft():
         torch.manual_seed(seed)
         return get_peft_model(model, config)
 
@@ -52,7 +52,16 @@ def load_adapter(base: Any, directory: Path) -> Any:
         raise MissingExtra.of("peft", "train", "an adapter")
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(base, directory)
+    with _quiet_peft():
+        return PeftModel.from_pretrained(base, directory)
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """Without a warning about a name of Transformers that PEFT 0.21 still uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def _targets(model: Any, wanted: str | None) -> list[str] | str:
