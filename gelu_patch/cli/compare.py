@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,6 @@ from gelu_patch.cli import options
 from gelu_patch.errors import GeluPatchError, InvalidMeasurement, NotComparable, UsageError
 
 _RUN = "Run folder or its report.json; a directory (or quoted pattern) of run folders is one arm of several seeds."
-_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def compare(
@@ -34,13 +32,14 @@ def compare(
     ] = False,
     precision: Annotated[int, typer.Option("--precision", min=-2, max=8, help="So many decimals more.")] = 0,
     markdown: Annotated[bool, typer.Option("--md", help="Print the Markdown report on standard output.")] = False,
-    no_github: Annotated[bool, typer.Option("--no_github", help=f"Write nothing to ${_SUMMARY}.")] = False,
+    no_github: Annotated[bool, typer.Option("--no_github", help="Write nothing to $GITHUB_STEP_SUMMARY.")] = False,
     json_output: options.Json = False,
 ) -> None:
     """Compare runs on the same examples and exit with the verdict."""
     from gelu_patch.errors import ExitCode
     from gelu_patch.reporting import wording
-    from gelu_patch.reporting.console import comparison_text
+    from gelu_patch.reporting.console import comparison_text, comparison_view
+    from gelu_patch.reporting.job_summary import append_to_job_summary
     from gelu_patch.reporting.outcome import compare as compare_runs
     from gelu_patch.reporting.policy import read_margins
     from gelu_patch.reporting.run_folder import COMPARE, HTML, MARKDOWN
@@ -65,14 +64,14 @@ def compare(
         elif markdown:
             typer.echo(text)
         else:
+            written = comparison_view if options.out.is_terminal else comparison_text
+            end = "\n\n" if len(outcome.comparisons) > 1 else "\n"
             for comparison in outcome.comparisons:
                 shown = changed_only(comparison) if only_changed else comparison
-                options.out.print(comparison_text(shown), end="\n\n" if len(outcome.comparisons) > 1 else "\n")
+                options.out.print(written(shown, outcome.report.arms), soft_wrap=False, end=end)
             options.out.print(f"report: {saved.path / (HTML if (saved.path / HTML).is_file() else MARKDOWN)}")
-    summary = os.environ.get(_SUMMARY)
-    if summary and not no_github:
-        with open(summary, "a", encoding="utf-8") as file:
-            file.write(text)
+    if not no_github:
+        append_to_job_summary(text)
     for warning in saved.report.warnings:
         options.err.print(f"note: {warning}")
     gainless = require_gain and outcome.exit_code == ExitCode.OK and outcome.verdict == "NO GAIN"

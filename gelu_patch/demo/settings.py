@@ -10,7 +10,6 @@ from gelu_patch.training.recipe import Recipe
 CHANGED = "relu"
 SAME = "gelu_fused"
 TARGETS = (SAME, CHANGED)
-ARMS = (STOCK, *TARGETS)
 
 # The bar for "the same mathematics gives the same answers", on logits of order 1.
 LOGIT_BAR = 1e-5
@@ -20,6 +19,7 @@ LOGIT_BAR = 1e-5
 class Settings:
     """Sizes of the demo. The defaults take about six minutes on two cores and let a swap pass the 1 pp margin."""
 
+    targets: tuple[str, ...] = TARGETS
     n_train: int = 2000
     n_test: int = 1000
     num_train_epochs: float = 2.0
@@ -44,6 +44,16 @@ class Settings:
             max_pairs=10,
             gpt2_shape=(1, 16),
         )
+
+    @classmethod
+    def gallery(cls) -> Settings:
+        """Return the sizes of the report in ``docs/gallery``: one more activation, and enough to test 1 pp on."""
+        return cls(targets=(SAME, "gelu_tanh", CHANGED), n_train=4000, n_test=2500, n_pairs=200, max_seconds=120.0)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """What is trained: stock, and every target."""
+        return (STOCK, *self.targets)
 
     @property
     def recipe(self) -> Recipe:

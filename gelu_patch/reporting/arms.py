@@ -13,7 +13,8 @@ import numpy as np
 
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import COMPARE, REPORT, RunFolder
-from gelu_patch.reporting.schema import Arm, CurvePoint, Report, Subject, Training
+from gelu_patch.reporting.schema import Arm, CurvePoint, Latency, Report, Subject, Training
+from gelu_patch.reporting.series import quantiles
 
 CURVE_POINTS = 400
 
@@ -127,9 +128,17 @@ def arm_of(run: Run, name: str) -> Arm:
         subject=report.subject or Subject(model=report.run_id),
         quality=report.quality,
         training=_thinned(report.training),
-        latency=report.latency,
+        latency=[_few_times(entry) for entry in report.latency],
         memory=report.memory,
+        energy=report.energy if report.latency else None,
     )
+
+
+def _few_times(entry: Latency) -> Latency:
+    """Replace single times, which older runs have in their report, by their quantiles."""
+    if not entry.values:
+        return entry
+    return entry.model_copy(update={"values": [], "quantiles": entry.quantiles or quantiles(entry.values)})
 
 
 def _thinned(training: Training | None) -> Training | None:

@@ -200,6 +200,7 @@ def comparison_report(
         tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(command)),
         data=baseline.data,
         protocol=baseline.protocol,
+        activation_share=baseline.activation_share,
         environment=baseline.environment,
         arms=[arm_of(run, name) for run, name in zip(runs, chosen, strict=True)],
         comparison=first,

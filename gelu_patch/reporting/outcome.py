@@ -8,10 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import cast
 
+from rich.console import Group, RenderableType
+
 from gelu_patch.errors import ExitCode, MissingExtra, UsageError
 from gelu_patch.reporting.arms import Run, SeedRuns, open_arm, runs_of
 from gelu_patch.reporting.compare import compare_candidates, compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_text
+from gelu_patch.reporting.console import comparison_text, comparison_view
 from gelu_patch.reporting.files import write_text
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.markdown import markdown_report
@@ -54,7 +56,10 @@ class Outcome:
         return folder
 
     def __str__(self) -> str:
-        return "\n\n".join(comparison_text(comparison) for comparison in self.comparisons)
+        return "\n\n".join(comparison_text(comparison, self.report.arms) for comparison in self.comparisons)
+
+    def __rich__(self) -> RenderableType:
+        return Group(*(comparison_view(comparison, self.report.arms) for comparison in self.comparisons))
 
 
 Source = str | PathLike[str] | Run | Sequence[str | PathLike[str] | Run]
@@ -106,15 +111,17 @@ def write_report_files(folder: RunFolder, report: Report) -> list[Path]:
 
     Without matplotlib or jinja2 there is no HTML, and ``report.warnings`` says what to install.
     """
-    written = [write_text(folder.path / MARKDOWN, markdown_report(report))]
-    files = {"markdown": MARKDOWN}
-    warnings = list(report.warnings)
+    # What is written beside the JSON is made from the very report that the JSON holds.
+    files = {**report.files, "markdown": MARKDOWN, "html": HTML}
+    complete = report.model_copy(update={"files": files})
     try:
-        written.append(write_text(folder.path / HTML, html_report(report)))
-        files["html"] = HTML
+        pages = {HTML: html_report(complete)}
     except MissingExtra as error:
-        warnings.append(f"no {HTML}: {error.what}; {error.next_step}")
-    complete = report.model_copy(update={"files": {**report.files, **files}, "warnings": warnings})
+        files.pop("html")
+        why = f"no {HTML}: {error.what}; {error.next_step}"
+        complete, pages = report.model_copy(update={"files": files, "warnings": [*report.warnings, why]}), {}
+    pages[MARKDOWN] = markdown_report(complete)
+    written = [write_text(folder.path / name, text) for name, text in pages.items()]
     return [*written, folder.write_report(complete)]
 
 

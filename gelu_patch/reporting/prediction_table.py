@@ -134,7 +134,8 @@ def _read_matrix(table: pa.Table, name: str) -> npt.NDArray[np.float32] | None:
     lengths = np.asarray(column.value_lengths())
     if lengths.min() != lengths.max():
         raise DataError(f"the {name} of all examples must have the same shape")
-    return column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.float32).reshape(len(column), -1)
 
 
 def _read_lists(table: pa.Table, name: str, dtype: Any = np.float32) -> list[npt.NDArray[Any]] | None:

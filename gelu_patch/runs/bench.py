@@ -9,7 +9,7 @@ from gelu_patch.errors import UsageError
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.runs.inspect import load_any
 from gelu_patch.runs.progress import Progress, Silent
-from gelu_patch.tasks.evaluate import describe_model
+from gelu_patch.tasks.describe import describe_model
 from gelu_patch.tasks.loading import load_config, resolve_checkpoint
 from gelu_patch.timing import Benchmark, measure
 from gelu_patch.timing.benchmark import check_numbers

@@ -86,8 +86,8 @@ def _spread_out(logs: list[FloatArray], block: int, level: float, generator: np.
     """Move the processes apart, so that resampling K of them has the width of a t interval over K processes.
 
     Resampling K means gives sqrt((K - 1) / K) of their spread and normal quantiles in the place of Student's: where
-    processes really differ, a 95 % interval of three missed the truth in 25 % of 1,500 simulations, this one in 7 %. Only
-    the part of the spread that noise inside of the processes does not explain (Cochran's moment estimate) is
+    processes really differ, a 95 % interval of three missed the truth in 25 % of 1,500 simulations, this one in 7 %.
+    Only the part of the spread that noise inside of the processes does not explain (Cochran's moment estimate) is
     enlarged: where they do not differ, 2 % missed in both.
     """
     count = len(logs)

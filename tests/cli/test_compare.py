@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -213,13 +211,13 @@ PROBE = """
 import sys, time
 sys.argv = ["gelu-patch", "compare", *sys.argv[1:]]
 from gelu_patch.cli.app import main
-started = time.perf_counter()
+started = time.process_time()  # what others compute beside this test is none of its business
 try:
     main()
 except SystemExit as stopped:
     code = stopped.code
 heavy = {"torch", "transformers", "accelerate", "datasets"} & sys.modules.keys()
-print("PROBE", code, round(time.perf_counter() - started, 2), sorted(heavy))
+print("PROBE", code, round(time.process_time() - started, 2), sorted(heavy))
 """
 
 
@@ -228,8 +226,7 @@ def test_a_hundred_thousand_predictions_without_torch(saved, tmp_path):
     base = saved("base", made_up.run(**big))
     cand = saved("cand", made_up.run("x", b=2_000, c=1_500, noise=0.1, **big))
     command = [sys.executable, "-c", PROBE, str(base), str(cand), "--output_dir", str(tmp_path / "out")]
-    started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
-    assert time.perf_counter() - started < 12, "5 s on an idle machine; CI shares its cores"
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     _, code, seconds, heavy = done.stdout.splitlines()[-1].split(" ", 3)
-    assert (code, heavy) == ("1", "[]"), seconds
+    assert (code, heavy) == ("3", "[]")
+    assert float(seconds) < 5

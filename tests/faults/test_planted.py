@@ -223,6 +223,89 @@ FAULTS = {
         "m.tango_interval = wald",
         "tests/stats/test_paired.py",
     ),
+    "a false pass at the margin by Wald's limit": (
+        "import gelu_patch.stats.paired as m, numpy as np\n"
+        "def wald(b, c, n, *, z=m.Z_95):\n"
+        "    b, c = np.asarray(b, float), np.asarray(c, float)\n"
+        "    return (c - b) / n - z * np.sqrt(np.maximum(b + c - (c - b) ** 2 / n, 0)) / n\n"
+        "m.tango_lower = wald",
+        "tests/stats/test_grids.py::test_accuracy_at_the_margin",
+    ),
+    "a margin with its sign turned round": (
+        "import gelu_patch.reporting.states as m; real = m.quality_state\n"
+        "m.quality_state = lambda interval, margin, **k: real(interval, -margin, **k)\n"
+        "import gelu_patch.reporting.quality as q; q.quality_state = m.quality_state",
+        "tests/reporting/test_quality.py::test_the_minimum_is_a_sharp_edge",
+    ),
+    "a loss compared with the wrong sign": (
+        "import gelu_patch.reporting.quality as m; real = m.nll_result\n"
+        "m.nll_result = lambda before, after, policy, **k: real(after, before, policy, **k)",
+        "tests/reporting/test_language_models.py::test_a_worse_loss_must_not_ship",
+    ),
+    "differences that rest on three examples": (
+        "import gelu_patch.stats.bootstrap as m; m.MINIMUM_EFFECTIVE_COUNT = 0.0",
+        "tests/stats/test_extremes.py::test_ten_examples_must_carry_the_difference",
+    ),
+    "a percentile bootstrap in the place of the studentised one": (
+        "import gelu_patch.stats.bootstrap as m, numpy as np\n"
+        "real = m.t_statistics\n"
+        "m.t_statistics = lambda centre, square, n: -np.sqrt(n) * centre",
+        "tests/stats/test_grids.py::test_loss_at_the_margin",
+    ),
+    "a bootstrap of the arms apart": (
+        "import gelu_patch.stats.counts as m, numpy as np\n"
+        "real = m._difference\n"
+        "def apart(sums, n, metric):\n"
+        "    before, after = m._arms(sums, n)\n"
+        "    return metric(after) - np.roll(metric(before), 1)\n"
+        "m._difference = apart",
+        "tests/stats/test_counts.py::test_the_interval_is_that_of_scikit_learn_on_resampled_examples",
+    ),
+    "F1 believed with few flips": (
+        "import gelu_patch.stats.counts as m; m.MINIMUM_DISCORDANT = 0",
+        "tests/reporting/test_gates.py::test_few_discordant_examples_refuse_f1_and_say_how_many_would_do",
+    ),
+    "groups that are forgotten": (
+        "import gelu_patch.reporting.quality as m; m._groups = lambda predictions: None",
+        "tests/reporting/test_gates.py::test_groups_shrink_the_counts_of_accuracy",
+    ),
+    "the examples of all seeds in one pool": (
+        "import gelu_patch.reporting.seed_quality as m, gelu_patch.stats.seeds as s, dataclasses\n"
+        "def pooled(one, other, **k):\n"
+        "    found = s.seed_paired_t(one, other, **k); half = 1e-4\n"
+        "    return dataclasses.replace(found, interval=(found.mean - half, found.mean + half))\n"
+        "m.seed_paired_t = pooled",
+        "tests/reporting/test_seed_arms.py::test_the_interval_is_students_over_the_seeds_and_not_over_the_examples",
+    ),
+    "a diverged seed that is dropped": (
+        "import gelu_patch.reporting.seed_quality as m; real = m.seed_results\n"
+        "m.seed_results = lambda pairs, policy: real([p for p in pairs if p.whole], policy)\n"
+        "import gelu_patch.reporting.compare as c; c.seed_results = m.seed_results",
+        "tests/reporting/test_seed_arms.py::test_a_diverged_run_is_shown_and_not_dropped",
+    ),
+    "the best of many without a correction": (
+        "import gelu_patch.reporting.compare as m; m.holm = lambda p: list(p)",
+        "tests/reporting/test_gates.py::test_several_candidates_are_corrected_by_holm",
+    ),
+    "a failed clock before a proven harm": (
+        "import gelu_patch.reporting.verdict as m; real = m._first_rule_that_applies\n"
+        "def first(evidence):\n"
+        "    broken = [r for r in evidence.latency if r.state == 'INVALID']\n"
+        "    return ('INVALID', 'clock') if broken else real(evidence)\n"
+        "m._first_rule_that_applies = first",
+        "tests/reporting/test_verdict.py::test_which_rule_wins",
+    ),
+    "a metric that is missing and passes": (
+        "import gelu_patch.reporting.policy as m; real = m.make_policy\n"
+        "def lax(*a, **k):\n"
+        "    policy = real(*a, **k); policy.required = []; return policy\n"
+        "import gelu_patch.reporting.policy_file as f; f.make_policy = lax",
+        "tests/cli/test_compare.py::test_a_missing_metric_is_no_pass",
+    ),
+    "a margin that was changed afterwards and passes for the old one": (
+        "import gelu_patch.reporting.policy_file as m; m.read_fixed_policy = lambda folder: None",
+        "tests/reporting/test_policy_file.py::test_a_margin_changed_afterwards_is_on_the_banner",
+    ),
     "an unpaired order of the arms": (
         "import gelu_patch.timing.latency as m; m._CONTROL_IS = None; real = m.paired_ratio;"
         "m.paired_ratio = lambda base, other, **k: real(base, base, **k)",
@@ -278,6 +361,37 @@ FAULTS = {
         "import gelu_patch.training.order as m, random; real = m.epoch_steps;"
         "m.epoch_steps = lambda *a, **k: random.SystemRandom().sample(s := real(*a, **k), len(s))",
         "tests/training/test_loop.py",
+    ),
+    "a plot without words": (
+        "import gelu_patch.reporting.plots.canvas as m; real = m._inline; m._inline = lambda svg, alt: real(svg, '')",
+        "tests/reporting/test_html.py::test_every_plot_has_words_and_a_table",
+    ),
+    "a page that believes the names that it is given": (
+        "import jinja2, functools; real = jinja2.Environment.__init__\n"
+        "def init(self, *args, **options): real(self, *args, **{**options, 'autoescape': False})\n"
+        "jinja2.Environment.__init__ = init",
+        "tests/reporting/test_injection.py::test_the_page_has_no_element_of_theirs",
+    ),
+    "a margin on the better side": (
+        "import gelu_patch.reporting.plots.quality as m; real = m._difference_panel\n"
+        "def panel(axes, metric, comparisons):\n"
+        "    turned = [c.model_copy(deep=True) for c in comparisons]\n"
+        "    for r in (r for c in turned for r in c.results): r.margin = -r.margin\n"
+        "    real(axes, metric, turned)\n"
+        "m._difference_panel = panel",
+        "tests/reporting/test_plots.py::test_the_margin_stands_on_the_side_of_worse",
+    ),
+    "a Markdown cell that ends its table": (
+        "import gelu_patch.reporting.markdown as m; m.escape = str",
+        "tests/reporting/test_injection.py::test_markdown_holds_no_html_link_image_or_heading_of_theirs",
+    ),
+    "a terminal that is steered by a name": (
+        "import gelu_patch.reporting.console as m; m.printable_model = lambda model: model",
+        "tests/reporting/test_injection.py::test_a_terminal_is_not_steered_and_markup_is_text",
+    ),
+    "a model card that forgets what others wrote": (
+        "import gelu_patch.reporting.model_card as m; m._with_section = lambda text, section, path: section",
+        "tests/reporting/test_model_card.py::test_the_rest_of_a_card_stays",
     ),
 }
 

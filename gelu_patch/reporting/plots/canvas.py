@@ -19,7 +19,7 @@ COLOURS = {
     "ink": "#20262e",
     "muted": "#667180",
     "grid": "#dfe3e8",
-    "good": "#2c8a4b",
+    "good": "#1f7a3f",
     "bad": "#c93c37",
     "series-0": "#56606e",
     "series-1": "#2f6fd0",
@@ -99,6 +99,7 @@ def _inline(document: str, alt: str) -> str:
     size = re.search(r'viewBox="([^"]+)"', body)
     inner = body[body.index(">") + 1 :].strip()
     inner = re.sub(r"<metadata>.*?</metadata>\s*", "", inner, flags=re.DOTALL)
+    inner = re.sub(r"<style[^>]*>.*?</style>\s*", "", inner, flags=re.DOTALL)  # for all of the page: see style.css
     inner = re.sub(r"<!--.*?-->\s*", "", inner, flags=re.DOTALL)
     inner = re.sub(r'<g id="[^"]*">', "<g>", inner)
     for name, value in COLOURS.items():

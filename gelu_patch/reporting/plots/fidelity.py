@@ -76,6 +76,7 @@ def drift_plot(fidelity: Fidelity) -> Plot | None:
         if any(error > 0 for _, _, errors in found for error in errors):
             axes.set_yscale("log", nonpositive="mask")
             axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda error, _: f"{error:.0e}")  # not as mathematics: that is TeX here
         axes.set_xlabel("layer (0: embeddings)")
         axes.set_ylabel("relative error")
         axes.locator_params(axis="x", integer=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from gelu_patch.reporting.plots.canvas import (
     rows_height,
     series_colour,
 )
-from gelu_patch.reporting.schema import Arm, Comparison, Latency, LatencyResult
+from gelu_patch.reporting.schema import Arm, Comparison, Latency, LatencyResult, LatencyState
 from gelu_patch.reporting.series import quantiles
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.wording import place_text, ratio_range, seconds, words
@@ -40,7 +40,35 @@ def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot 
     for name, comparison in pairs:
         for result in comparison.latency:
             measured.setdefault((result.phase, result.shape, result.ratio, result.ci), (name, result))
-    found = list(measured.values())
+    return _ratios(list(measured.values()))
+
+
+def arms_ratio_plot(arms: Sequence[Arm]) -> Plot | None:
+    """Return the same of arms that were measured together and compared on nothing else; None if unmeasured."""
+    return _ratios(
+        [
+            (
+                arm.name,
+                LatencyResult(
+                    shape=entry.shape,
+                    phase=entry.phase,
+                    baseline_p50=entry.p50 / entry.ratio,
+                    candidate_p50=entry.p50,
+                    ratio=entry.ratio,
+                    ci=entry.ratio_ci,
+                    margin=entry.margin or 0.0,
+                    aa_control=entry.aa_control,
+                    state=cast(LatencyState, entry.state or "INCONCLUSIVE"),
+                ),
+            )
+            for arm in arms
+            for entry in arm.latency
+            if entry.ratio is not None and entry.ratio_ci is not None
+        ]
+    )
+
+
+def _ratios(found: Sequence[tuple[str, LatencyResult]]) -> Plot | None:
     if not found:
         return None
     rows = [
@@ -51,7 +79,7 @@ def ratio_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> Plot 
     def paint(figure: Any) -> None:
         axes = figure.subplots()
         axes.axvline(1, color=COLOURS["muted"], linewidth=1)
-        for margin in {result.margin for _, result in found}:
+        for margin in {result.margin for _, result in found} - {0.0}:
             axes.axvline(1 + margin, color=COLOURS["bad"], linewidth=1, linestyle=(0, (4, 3)))
         for row, (_, result) in enumerate(found):
             if result.aa_control:  # the noise floor of the same session, behind the result

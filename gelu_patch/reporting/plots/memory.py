@@ -28,7 +28,7 @@ class _Bar:
     def parts(self) -> tuple[int, int, int]:
         """Weights, saved for backward and other, in bytes; what is not known is 0."""
         weights, saved = self.entry.weights_bytes or 0, self.entry.saved_for_backward_bytes or 0
-        return weights, saved, max((self.peak or 0) - weights - saved, 0)
+        return weights, saved, self.entry.other_bytes or 0
 
 
 def memory_plot(arms: Sequence[Arm]) -> Plot | None:

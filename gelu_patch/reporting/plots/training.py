@@ -86,11 +86,10 @@ def _mean(lines: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
 def seeds_plot(arms: Sequence[Arm]) -> Plot | None:
     """Return the last validation metric of every seed, a line for each seed from arm to arm; None when fewer than two
     arms were trained with a metric."""
-    found = [(arm.name, _last(arm)) for arm in arms]
-    found = [(name, seeds) for name, seeds in found if seeds]
+    found = [(i, last) for i, arm in enumerate(arms) if (last := _last(arm))]
     if len(found) < 2:
         return None
-    names = [name for name, _ in found]
+    names = [arms[i].name for i, _ in found]
     seeds = sorted({seed for _, values in found for seed in values})
     metric = next(arm.training.metric for arm in arms if arm.training and arm.training.metric)
 
@@ -99,9 +98,9 @@ def seeds_plot(arms: Sequence[Arm]) -> Plot | None:
         for seed in seeds:
             places = [i for i, (_, values) in enumerate(found) if seed in values]
             heights = [found[i][1][seed] for i in places]
-            axes.plot(places, heights, color=COLOURS["grid"], linewidth=1, zorder=1)
+            axes.plot(places, heights, color=COLOURS["muted"], linewidth=0.7, zorder=1)
             for place, height in zip(places, heights, strict=True):
-                axes.plot([place], [height], "o", color=series_colour(place), markersize=5, zorder=2)
+                axes.plot([place], [height], "o", color=series_colour(found[place][0]), markersize=5, zorder=2)
         axes.set_xticks(range(len(names)), [clip(name, 22) for name in names])
         axes.set_xlim(-0.4, len(names) - 0.6)
         axes.tick_params(axis="x", length=0)
