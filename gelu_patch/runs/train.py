@@ -33,6 +33,7 @@ from gelu_patch.training.loop import finetune
 from gelu_patch.training.processes import Processes
 from gelu_patch.training.saving import CHECKPOINTS, Saving
 from gelu_patch.training.settings import Checkpointing, Tracking
+from gelu_patch.training.state import is_sharded, whole_weights
 from gelu_patch.training.trackers import Trackers, check_tracking
 
 __all__ = ["TrainingJob", "load_for_training", "train_run"]
@@ -89,6 +90,8 @@ class _Run:
         # Everything that can be wrong with the request is known by now: only then is anything written.
         saving = self._begin(loaded, data, about, overwrite=overwrite)
         summary = self._fine_tune(loaded, data, saving, about)
+        if is_sharded(loaded.model):
+            loaded = self._gathered(loaded)
         self.processes.first_only(lambda: self._finish(loaded, summary, started))
         return self.folder
 
@@ -167,6 +170,15 @@ class _Run:
             return score.value if score.higher_is_better else -score.value
 
         return validate
+
+    def _gathered(self, loaded: LoadedModel) -> LoadedModel:
+        """Return the trained model whole, for the first process to save and evaluate alone."""
+        weights = whole_weights(loaded.model)
+        if not self.processes.is_first:
+            return loaded
+        whole = prepare_model(self.job, self.accelerator.device)
+        whole.model.load_state_dict(weights)
+        return whole
 
     def _finish(self, loaded: LoadedModel, summary: SeedRun, started: float) -> None:
         """Save the model, evaluate it, and write the report last."""

@@ -71,7 +71,15 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
 
 
 def _check_sharding(accelerator: Any) -> None:
-    """Raise UsageError when the launcher's configuration asks for FSDP and Accelerate runs without it, silently."""
+    """Raise UsageError for DeepSpeed, and when the launcher asks for FSDP and Accelerate silently does without it."""
+    if accelerator.distributed_type.value == "DEEPSPEED":
+        raise UsageError(
+            "the accelerate configuration asks for DeepSpeed, which gelu-patch train does not support",
+            why="DeepSpeed takes over gradients, clipping and the optimizer, and with them exact resuming and the "
+            "evidence by layer",
+            next_step="use FSDP2 (examples/configs/fsdp2.yaml), or transformers.Trainer with DeepSpeed and "
+            "gelu_patch.integrations.trainer.StabilityCallback",
+        )
     wanted = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
     if wanted and accelerator.distributed_type.value != "FSDP":
         raise UsageError(

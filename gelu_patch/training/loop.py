@@ -60,8 +60,9 @@ def finetune(
     (``max_nonfinite_steps``) end the run as diverged.
 
     In several processes, started by torchrun or accelerate launch, each runs its share of every step's batch, and only
-    the first one writes and validates. Their losses are those of one process with as many times the
-    ``gradient_accumulation_steps``, to rounding.
+    the first one writes and validates. The model may be sharded already (``torch.distributed.fsdp.fully_shard``), or
+    is wrapped as the launcher's Accelerate configuration says. Their losses are those of one process with as many
+    times the ``gradient_accumulation_steps``, to rounding.
 
     Raises UsageError when the recipe cannot be run here or a checkpoint is of another run, PatchConflict when the
     processes have different patches, EnvironmentProblem when a checkpoint cannot be written, and MissingExtra without
@@ -123,7 +124,9 @@ class _Course:
         validate = self.validate
         if validate is not None and ends_epoch:
             model = self.trainer.bare
-            self.scores.append(self.trainer.processes.first_only(lambda: validate(model)))
+            # The forward of a sharded model needs all processes.
+            mine = validate(model) if self.trainer.sharded else None
+            self.scores.append(self.trainer.processes.first_only(lambda: validate(model) if mine is None else mine))
         if self.saving is None:
             return
         self._save_next |= self.saving.is_due(len(self.records), ends_epoch=ends_epoch)

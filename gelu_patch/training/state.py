@@ -17,6 +17,16 @@ from gelu_patch.training.checkpoints import Checkpoint
 MODEL, OPTIMIZER = "model", "optimizer"
 
 
+def is_sharded(model: nn.Module) -> bool:
+    """Whether each process holds a part of the weights only (FSDP2)."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and saved buffers of a model that may be sharded; all processes must call it."""
+    return {name: _whole(tensor) for name, tensor in model.state_dict().items()}
+
+
 def capture(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Return the trained weights, the buffers that are saved, and the optimizer's state, by file and name.
 

@@ -20,7 +20,7 @@ from gelu_patch.training.order import MicroBatch, Step, micro_batches
 from gelu_patch.training.processes import Processes
 from gelu_patch.training.randomness import set_randomness
 from gelu_patch.training.recipe import Recipe
-from gelu_patch.training.state import capture, restore
+from gelu_patch.training.state import capture, is_sharded, restore
 
 Loss = Callable[[nn.Module, dict[str, Tensor]], Tensor]
 
@@ -53,10 +53,11 @@ class Trainer:
         self.data, self.recipe, self.loss = data, recipe, loss
         self.accelerator, self.processes = accelerator, processes
         optimizer = build_optimizer(model, recipe)
-        if processes.count > 1:
+        if processes.count > 1 and not is_sharded(model):
             self.model, self.optimizer = accelerator.prepare(model, optimizer)
         else:
             self.model, self.optimizer = model, accelerator.prepare(optimizer)
+        self.sharded = is_sharded(self.bare)
         self.groups = layer_groups(self.bare)
         self.watch = ActivationWatch(self.bare)
         self.learning_rate_of = learning_rates(recipe, total_steps)
@@ -121,10 +122,19 @@ class Trainer:
         batches = micro_batches(step, self.recipe, rank=self.processes.rank, processes=self.processes.count)
         for batch in batches:
             set_randomness(self.recipe.seed, step.number, batch.number)
-            with nullcontext() if batch is batches[-1] else self.accelerator.no_sync(self.model):
+            with self._synchronised(batch is batches[-1]):
                 losses.append(self._forward_backward(batch))
         loss = torch.stack(losses).sum()
         return self.accelerator.reduce(loss, "sum") if self.processes.count > 1 else loss
+
+    def _synchronised(self, last: bool) -> AbstractContextManager[None]:
+        """Let the processes add up their gradients after the last micro-batch only."""
+        if self.sharded:
+            bare: Any = self.bare  # FSDP2 has given it this method
+            bare.set_requires_gradient_sync(last)
+            return nullcontext()
+        found: AbstractContextManager[None] = nullcontext() if last else self.accelerator.no_sync(self.model)
+        return found
 
     def _forward_backward(self, batch: MicroBatch) -> Tensor:
         with self.accelerator.autocast():

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from gelu_patch import patch_model
 from gelu_patch.errors import EnvironmentProblem, GeluPatchError, PatchConflict
@@ -18,6 +20,7 @@ from gelu_patch.training.log import StepRecord
 from gelu_patch.training.loop import finetune
 from gelu_patch.training.recipe import Recipe
 from gelu_patch.training.saving import Saving
+from gelu_patch.training.state import whole_weights
 
 from .toy import ToyClassifier, ToyData, recipe, toy_loss
 
@@ -50,7 +53,14 @@ def train(directory: Path, model: torch.nn.Module | None = None, stop: int | Non
 
 
 def bits(model: torch.nn.Module) -> str:
-    return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values()).hex()
+    return b"".join(tensor.detach().numpy().tobytes() for tensor in whole_weights(model).values()).hex()
+
+
+def sharded() -> torch.nn.Module:
+    model = ToyClassifier(dropout=0.3)
+    patch_model(model, "gelu_fused")
+    fully_shard(model, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
+    return model
 
 
 def refusal(kind: type[GeluPatchError], act) -> str:
@@ -78,6 +88,9 @@ def main(directory: Path) -> None:
     found = {"whole": bits(train(directory / "whole"))}
     refusal(Stopped, lambda: train(directory / "cut", stop=5))
     found["continued"] = bits(train(directory / "cut"))
+    found["sharded"] = bits(train(directory / "sharded", sharded()))
+    refusal(Stopped, lambda: train(directory / "sharded-cut", sharded(), stop=5))
+    found["sharded, continued"] = bits(train(directory / "sharded-cut", sharded()))
     found["patches"] = refusal(PatchConflict, lambda: train(directory / f"patches-{rank}", one_rank_only()))
     real, checkpoints.save_file = checkpoints.save_file, full_disk
     found["disk"] = refusal(EnvironmentProblem, lambda: train(directory / "disk"))

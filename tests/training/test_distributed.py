@@ -69,6 +69,15 @@ def test_they_go_on_with_the_same_bits(directory: Path, found: list[dict[str, st
     assert logs[0] == logs[1]
 
 
+def test_sharded_they_do_the_same_and_go_on_with_the_same_bits(directory: Path, found: list[dict[str, str]]) -> None:
+    """FSDP2, with a patched model."""
+    assert found[0]["sharded"] == found[1]["sharded"] == found[0]["sharded, continued"]
+    sharded, whole = (np.frombuffer(bytes.fromhex(found[0][name]), np.float32) for name in ("sharded", "whole"))
+    np.testing.assert_allclose(sharded, whole, atol=1e-5)
+    losses = [[line["loss"] for line in read_log(directory / name / "log.jsonl")] for name in ("sharded", "whole")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_only_the_first_one_writes(directory: Path) -> None:
     assert [line["step"] for line in read_log(directory / "whole" / "log.jsonl")] == list(range(1, 9))
     assert [path.name for path in sorted((directory / "whole" / "checkpoints").iterdir())] == [
