@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gelu_patch.cli import options
+from gelu_patch.cli import policy as fixed_policy
 from gelu_patch.cli.fields import takes
 from gelu_patch.training.recipe import Recipe
 from gelu_patch.training.settings import Checkpointing, Lora, Tracking
@@ -45,6 +46,7 @@ def train(
     overwrite_output_dir: options.Overwrite = False,
     quiet: options.Quiet = False,
     offline: options.Offline = False,
+    policy: fixed_policy.Fixed = None,
 ) -> None:
     """Fine-tune a checkpoint, stock or patched, and write a run folder for `eval` and `compare`.
 
@@ -56,8 +58,7 @@ def train(
     from gelu_patch.runs.seeds import parse_seeds, train_seeds
     from gelu_patch.runs.train import TrainingJob, train_run
     from gelu_patch.runs.training_report import require_converged
-    from gelu_patch.tasks.base import tasks
-    from gelu_patch.tasks.data import read_examples
+    from gelu_patch.tasks import read_examples, tasks
     from gelu_patch.training.processes import check_launch, is_first_process
 
     check_launch()
@@ -87,6 +88,7 @@ def train(
     else:
         run = train_seeds(job, parse_seeds(seeds), output_dir, **given)  # type: ignore[arg-type]
     if first:
+        fixed_policy.fix(run, policy, "train")
         options.print_run(run)
         next_step = f"gelu-patch eval {output_dir} --test_file test.csv"
         options.err.print(f"next: {next_step}, then gelu-patch compare runs/stock {output_dir}")

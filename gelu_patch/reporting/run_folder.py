@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from gelu_patch.errors import DataError, DataNotFound, InvalidMeasurement, OutputExists
 from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.files import make_directory, writable, write_text
+from gelu_patch.reporting.lock import refuse_running
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import SCHEMA_VERSION, Report
 from gelu_patch.reporting.timings import TIMINGS
@@ -26,8 +28,19 @@ DRIFT = "drift.parquet"
 POLICY = "policy.json"
 TRAINING_LOG = "training_log.jsonl"
 CONFIG = "config.yaml"
+EVALUATION = "evaluation.yaml"  # of an evaluation in the folder of a training run
+ENVIRONMENT = "env.json"
+RUN_LOG = "run.log"
+PARTIAL = "predictions_partial.parquet"
+SHARDS = "shards"
 MODEL = "model"
 COMPARE = "compare"
+
+# What a run replaces when it takes a folder; the model of a training run is written beside and renamed.
+FILES = (
+    REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, PARTIAL, TIMINGS, POLICY, TRAINING_LOG, CONFIG,
+    EVALUATION, ENVIRONMENT, RUN_LOG,
+)  # fmt: skip
 
 
 def now() -> str:
@@ -70,10 +83,11 @@ class RunFolder:
         folder = cls(path)
         folder.check_free(overwrite=overwrite)
         make_directory(folder.path)
-        for name in (REPORT, MARKDOWN, HTML, PREDICTIONS, NOISE, DRIFT, TIMINGS, POLICY, TRAINING_LOG, CONFIG):
+        for name in FILES:
             for path in (folder.path / name, *folder.path.glob(f".{name}.*.tmp")):
                 with writable(path):
                     path.unlink(missing_ok=True)
+        shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
         return folder
 
     @classmethod
@@ -82,10 +96,18 @@ class RunFolder:
         path = Path(path)
         folder = cls(path.parent if path.name == REPORT else path)
         if not folder.has_report:
+            refuse_running(folder.path)
+            stopped = (folder.path / SHARDS).is_dir()
             raise DataNotFound(
                 f"{folder.path} is not a finished run",
-                why=f"it has no {REPORT}" if folder.path.is_dir() else "there is no such directory",
-                next_step="make one with `gelu-patch train ... --output_dir DIR` or `gelu-patch eval ...`",
+                why="an evaluation was stopped here"
+                if stopped
+                else f"it has no {REPORT}"
+                if folder.path.is_dir()
+                else "there is no such directory",
+                next_step="run the same command again: it goes on where it was stopped"
+                if stopped
+                else "make one with `gelu-patch train ... --output_dir DIR` or `gelu-patch eval ...`",
             )
         return folder
 

@@ -25,8 +25,8 @@ class Progress(Protocol):
         """Show one piece of work for the length of the block."""
         yield _ignore
 
-    def say(self, line: str) -> None:
-        """Tell something that is worth knowing now."""
+    def note(self, text: str) -> None:
+        """Say something that the user should know."""
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:
@@ -36,13 +36,13 @@ def _ignore(done: int, total: int, note: str = "") -> None:
 class Silent:
     """No progress at all, for tests and for use as a library."""
 
-    def say(self, line: str) -> None:
-        """Say nothing."""
-
     @contextmanager
     def bar(self, title: str) -> Iterator[Update]:
         """Show nothing."""
         yield _ignore
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
 
 
 class ConsoleProgress:
@@ -52,10 +52,6 @@ class ConsoleProgress:
         self.console = console
         self._bars: RichBars | None = None  # open while a bar is; bars inside a bar join it
 
-    def say(self, line: str) -> None:
-        """Print the line, above bars that are open."""
-        self.console.print(f"note: {line}")
-
     @contextmanager
     def bar(self, title: str) -> Iterator[Update]:
         """Show one piece of work for the length of the block."""
@@ -64,6 +60,10 @@ class ConsoleProgress:
                 yield update
         else:
             yield _Lines(self.console, title)
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(f"note: {text}")
 
     @contextmanager
     def _rich_bar(self, title: str) -> Iterator[Update]:

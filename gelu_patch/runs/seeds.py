@@ -67,12 +67,12 @@ def train_seeds(
         for seed in seeds:
             one, folder = job.with_seed(seed), RunFolder(top.path / f"seed-{seed}")
             if not overwrite and processes.first_only(lambda one=one, folder=folder: _is_finished(folder, one)):  # type: ignore[misc]
-                progress.say(f"seed {seed} is finished already")
+                progress.note(f"seed {seed} is finished already")
                 continue
             try:
                 train_run(one, folder.path, overwrite=overwrite, progress=progress, **options)
             except InvalidMeasurement as error:
-                progress.say(f"seed {seed}: {error.what}")
+                progress.note(f"seed {seed}: {error.what}")
         processes.first_only(lambda: join_seeds(top, [top.path / f"seed-{seed}" for seed in seeds]))
     return top
 

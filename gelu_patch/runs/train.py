@@ -97,7 +97,7 @@ class _Run:
 
     def _encode(self, loaded: LoadedModel) -> Encoded:
         job, task = self.job, tasks.get(self.job.task)
-        data: Encoded = task.encode(
+        data: Encoded = task.encode_for_training(
             job.train,
             labels=loaded.labels,
             tokenizer=loaded.tokenizer,
@@ -119,7 +119,7 @@ class _Run:
             start = saving.start(identity, self.processes)
             self.notes.extend(start.notes)
             for note in start.notes if self.processes.is_first else ():
-                self.progress.say(note)
+                self.progress.note(note)
         self.processes.first_only(lambda: self._make_folder(overwrite=overwrite))
         return saving
 

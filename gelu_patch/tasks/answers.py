@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,25 +19,34 @@ class AnswerSheet:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.done = 0
-        self._answered = np.zeros(n, np.bool_)
+        self.answered = np.zeros(n, np.bool_)
         self._columns: dict[str, list[npt.NDArray[Any] | None]] = {}
 
     def put(self, indices: Sequence[int], answers: Answers) -> None:
         """Add the answers to the items ``indices``. Raises InvalidMeasurement when one is answered already."""
-        twice = [index for index in indices if self._answered[index]]
+        twice = [index for index in indices if self.answered[index]]
         if twice:
             raise InvalidMeasurement(f"item {twice[0]} was answered twice", next_step="evaluate again from the start")
         for name, rows in answers.items():
             column = self._columns.setdefault(name, [None] * self.n)
             for index, row in zip(indices, rows, strict=True):
                 column[index] = row
-        self._answered[list(indices)] = True
-        self.done += len(indices)
+        self.answered[list(indices)] = True
+
+    @property
+    def done(self) -> int:
+        """How many items are answered."""
+        return int(self.answered.sum())
+
+    def of(self, items: Iterable[int]) -> Answers:
+        """Return the answers to ``items``, in their order; all of them must be there."""
+        chosen = list(items)
+        columns = {name: [rows[item] for item in chosen] for name, rows in self._columns.items()}
+        return {name: [row for row in rows if row is not None] for name, rows in columns.items()}
 
     def complete(self) -> Answers:
         """Return all answers in the order of the items. Raises InvalidMeasurement when one is missing."""
-        missing = np.flatnonzero(~self._answered)
+        missing = np.flatnonzero(~self.answered)
         if missing.size:
             raise InvalidMeasurement(
                 f"{missing.size} of {self.n} items were never answered",
@@ -45,4 +54,4 @@ class AnswerSheet:
                 why="answers were lost on the way from the model to the predictions",
                 next_step="evaluate again; with several processes, all must see the same --output_dir",
             )
-        return {name: [row for row in rows if row is not None] for name, rows in self._columns.items()}
+        return self.of(range(self.n))

@@ -59,8 +59,8 @@ class Encoded(Protocol):
         """Hash of what is asked, where the texts and labels do not say it all."""
 
     @property
-    def first_items(self) -> Sequence[int]:
-        """The first item of each example."""
+    def owners(self) -> Sequence[int]:
+        """The number of the example that each item belongs to, ascending."""
 
     def some(self, examples: Sequence[int]) -> Encoded:
         """Return these examples only, in ascending order."""
@@ -110,6 +110,12 @@ class Task(ABC):
 
         ``stride`` is for tasks that cut documents into windows, ``seed`` for those that hide tokens.
         """
+
+    def encode_for_training(
+        self, examples: TextExamples, *, labels: LabelMap | None = None, tokenizer: Any, max_length: int, seed: int = 0
+    ) -> Any:
+        """Return what training runs on; the same as ``encode``, unless the task has a better way."""
+        return self.encode(examples, labels=labels, tokenizer=tokenizer, max_length=max_length, seed=seed)
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

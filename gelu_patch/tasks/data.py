@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gelu_patch.errors import DataError
 from gelu_patch.reporting.predictions import digest
-from gelu_patch.tasks.tables import Columns, columns_of_dataset, read_columns
+from gelu_patch.tasks.tables import HUB, Columns, columns_of_dataset, read_columns, read_hub
 
 # The column names of the public benchmark sets, in the order in which they are tried.
 LABEL_COLUMNS = ("label", "labels")
@@ -112,6 +112,7 @@ def read_examples(
     labelled: bool = True,
 ) -> TextExamples:
     """Read texts from CSV, TSV, JSON lines, Parquet, text, a ``datasets`` ``save_to_disk`` folder, or a Dataset.
+    ``hub:OWNER/NAME:SPLIT`` is a data set of the Hub.
 
     Columns that are not named are found by the names of the public benchmark sets: the label in ``label``,
     the text in ``text``, ``sentence``, ``sentence1`` with ``sentence2``, and so on. Ids come from ``id`` or
@@ -122,7 +123,11 @@ def read_examples(
     Raises DataNotFound when the file does not exist, and DataError when a column is missing, a text is empty,
     a label is missing, an id occurs twice or there are no rows.
     """
-    if isinstance(source, str | Path):
+    origin: Source = "file"
+    if isinstance(source, str) and source.startswith(HUB):
+        path, origin = Path(source.removeprefix(HUB)), "hub"
+        columns = read_hub(source.removeprefix(HUB))
+    elif isinstance(source, str | Path):
         path = Path(source).expanduser()
         columns = read_columns(path)
     else:
@@ -141,6 +146,7 @@ def read_examples(
         text_pairs=None if pair is None else _texts(path, pair, columns[pair]),
         labels=None if label is None else _labels(path, label, columns[label]),
         name=str(path),
+        source=origin,
         groups=_groups(path, columns, group_column),
     )
 

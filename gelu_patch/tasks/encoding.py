@@ -46,8 +46,8 @@ class EncodedExamples:
         return [len(tokens) for tokens in self.features["input_ids"]]
 
     @property
-    def first_items(self) -> Sequence[int]:
-        """The item of each example: every example is one."""
+    def owners(self) -> Sequence[int]:
+        """The example of each item: every example is one."""
         return range(len(self.ids))
 
     def some(self, examples: Sequence[int]) -> EncodedExamples:

@@ -58,7 +58,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An evaluation that is ready to run: everything that can be wrong with the request is known."""
+    """An evaluation that is ready to run: everything that can be wrong with the request is known.
+
+    ``layout`` are the batches, as items; they follow from the data and the batch size alone.
+    """
 
     model: nn.Module
     task: Task
@@ -67,18 +70,13 @@ class Prepared:
     subject: Subject
     data: Data
     protocol: Protocol
+    layout: list[list[int]]
     warnings: tuple[str, ...]
-
-    @property
-    def layout(self) -> list[list[int]]:
-        """The batches, as indices of items; they follow from the data and the batch size alone."""
-        return length_sorted_batches(self.encoded.lengths, self.protocol.batch_size or 1)
 
     def run(self, numbers: Iterable[int]) -> Iterable[tuple[int, list[int], Answers]]:
         """Run the batches with these numbers; yield each number with its items and their answers."""
-        layout = self.layout
         numbers = list(numbers)
-        batches = answered_batches(self.task.answer, self.model, self.encoded, (layout[number] for number in numbers))
+        batches = answered_batches(self.task.answer, self.model, self.encoded, [self.layout[i] for i in numbers])
         for number, (indices, answers) in zip(numbers, batches, strict=True):
             yield number, indices, answers
 
@@ -196,6 +194,7 @@ def prepare(
         describe_model(model),
         describe_data(data, tokenizer, labels, encoded.questions_sha256),
         protocol,
+        length_sorted_batches(encoded.lengths, batch_size),
         tuple(_warnings(model)),
     )
 

@@ -63,7 +63,7 @@ def hidden_states(model: nn.Module, data: Encoded, batch_size: int) -> Drift | N
 
 def _layers(model: nn.Module, data: Encoded, batch_size: int) -> Layers | None:
     """Return the hidden states of the first item of each example, averaged over its tokens, layer by layer."""
-    items = data.first_items
+    items = list(np.unique(data.owners, return_index=True)[1])  # the first of each example
     pooled: list[list[Tensor]] = []
     for batch in length_sorted_batches([data.lengths[item] for item in items], batch_size):
         inputs = data.batch([items[place] for place in batch])

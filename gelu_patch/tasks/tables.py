@@ -17,6 +17,8 @@ from gelu_patch.errors import DataError, DataNotFound, MissingExtra
 
 Columns = dict[str, list[Any]]
 
+HUB = "hub:"
+
 # A whole e-mail fits in one field; the csv module's own limit is 131,072 characters.
 LARGEST_FIELD = 2**30
 
@@ -193,6 +195,32 @@ def _read_saved_dataset(path: Path) -> Columns:
         return columns_of_dataset(datasets.load_from_disk(str(path)))
     except Exception as error:  # a damaged folder fails in many ways: OSError, ArrowInvalid, KeyError, JSON
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def read_hub(name: str) -> Columns:
+    """Return the columns of a data set of the Hub, ``NAME:SPLIT`` or ``NAME/CONFIG:SPLIT``.
+
+    NAME is ``owner/name``. Raises DataError when the name does not say a split, DataNotFound when it cannot be loaded.
+    """
+    path, _, split = name.rpartition(":")
+    owner, *rest = path.split("/", 2)
+    if not split or not rest:
+        raise DataError(
+            f"{HUB}{name} does not name a split of a data set",
+            next_step=f"{HUB}OWNER/NAME:SPLIT, or with a configuration, such as {HUB}nyu-mll/glue/sst2:validation",
+        )
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra.of("datasets", "evaluate", "reading from the Hub") from error
+    try:
+        return columns_of_dataset(datasets.load_dataset(f"{owner}/{rest[0]}", *rest[1:], split=split))
+    except Exception as error:  # fails in as many ways as there are loaders and networks
+        raise DataNotFound(
+            f"cannot load the data set {path}, split {split}, from the Hub",
+            why=f"{type(error).__name__}: {error}".splitlines()[0],
+            next_step="check the name and the network, or give a file",
+        ) from error
 
 
 def columns_of_dataset(dataset: Any) -> Columns:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gelu_patch.reporting.run_folder import RunFolder
+from tests.cli.conftest import write_csv
 from tests.reporting import made_up
 from tests.reporting.made_up import MadeUpRun
 
@@ -129,7 +130,7 @@ def test_markdown_on_standard_output_and_in_a_job_summary(cli, pair, tmp_path, m
     assert done.code == FINE
     assert done.out.strip() == (pair[1] / "compare" / "report.md").read_text().strip()
     once = (tmp_path / "summary.md").read_text()
-    assert once == (pair[1] / "compare" / "report.md").read_text()
+    assert once.strip() == (pair[1] / "compare" / "report.md").read_text().strip()
     cli("compare", *pair, "--no-github")
     assert (tmp_path / "summary.md").read_text() == once
     assert cli("compare", *pair, "--md", "--json").code == USAGE
@@ -230,3 +231,65 @@ def test_a_hundred_thousand_predictions_without_torch(saved, tmp_path):
     _, code, seconds, heavy = done.stdout.splitlines()[-1].split(" ", 3)
     assert (code, heavy) == ("3", "[]")
     assert float(seconds) < 5
+
+
+def test_eval_and_train_fix_a_policy_before_anybody_looks(cli, checkpoint, table, runs, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("margins: {accuracy: 3pp}")
+    arms = [tmp_path / "base", tmp_path / "relu"]
+    for arm, activation in zip(arms, ("stock", "relu"), strict=True):
+        flags = ("--activation", activation, "--output_dir", arm, "--policy", policy)
+        assert cli("eval", runs / "stock", "--test_file", table, *flags).code == FINE
+    found = json.loads(cli("compare", *arms, "--json").out)["comparison"]["policy"]
+    assert (found["margins"]["accuracy"], found["fixed_before_run"]) == ("3pp", True)
+    text = " ".join(cli("compare", *arms, "--margin", "accuracy=9pp").out.split())
+    assert "not those that the baseline was fixed to" in text
+
+    policy.write_text("margins: {accuracy: 3}")
+    flags = ("--train_file", table, "--output_dir", tmp_path / "t", "--policy", policy)
+    done = cli("train", "--model_name_or_path", checkpoint, *flags)
+    assert done.code == USAGE
+    assert "needs a unit" in done.err
+    assert not (tmp_path / "t").exists(), "a bad policy is refused before anything is trained"
+
+
+def test_a_run_that_is_still_going_on(cli, pair, tmp_path):
+    from gelu_patch.reporting.lock import run_lock
+
+    folder = tmp_path / "unfinished"
+    folder.mkdir()
+    with run_lock(folder):
+        done = cli("compare", pair[0], folder)
+    assert done.code == USAGE
+    assert f"a run is going on in {folder}" in done.err
+    assert cli("compare", pair[0], folder).code == ENVIRONMENT
+
+
+def test_inputs_that_occur_twice_are_counted_and_told(cli, checkpoint, tmp_path):
+    rows = [(i, f"a good film {i % 5}", i % 2) for i in range(8)]
+    data = write_csv(tmp_path / "twice.csv", rows)
+    arms = [tmp_path / "base", tmp_path / "relu"]
+    for arm, activation in zip(arms, ("stock", "relu"), strict=True):
+        done = cli("eval", checkpoint, "--test_file", data, "--activation", activation, "--output_dir", arm)
+        assert done.code == FINE, done.err
+    assert "3 of 8 inputs occur more than once" in " ".join(cli("compare", *arms).out.split())
+
+
+def test_language_models_from_evaluation_to_verdict(cli, tmp_path):
+    from tests.tasks.tiny import save_tiny, tiny_documents
+
+    model = save_tiny(tmp_path / "model", "causal-lm")
+    documents = tiny_documents()
+    data = write_csv(tmp_path / "docs.csv", zip(documents.ids, documents.texts, strict=True), columns=("id", "text"))
+    arms = [tmp_path / "base", tmp_path / "relu"]
+    for arm, activation in zip(arms, ("stock", "relu"), strict=True):
+        flags = ("--task", "causal-lm", "--activation", activation, "--output_dir", arm)
+        done = cli("eval", model, "--test_file", data, *flags)
+        assert done.code == FINE, done.err
+    done = cli("compare", *arms, "--json")
+    content = json.loads(done.out)["comparison"]
+    (nll,) = content["results"]
+    assert (nll["metric"], nll["primary"], nll["unit"]) == ("nll", True, "document")
+    assert content["fidelity"]["noise"] is not None
+    assert len(content["fidelity"]["per_layer_rel_err"]) > 1
+    assert "perplexity ratio" in cli("compare", *arms).out

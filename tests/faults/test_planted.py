@@ -357,6 +357,53 @@ FAULTS = {
         "os.environ['PYTHONPATH'] = f'{here.parent}:{os.environ[\"PYTHONPATH\"]}'",
         "tests/training/test_distributed.py::test_two_processes_have_the_losses_and_weights_of_one",
     ),
+    "padding that is counted as a token": (
+        "import gelu_patch.tasks.documents as m, torch; real = m.EncodedDocuments.batch\n"
+        "def batch(self, indices):\n"
+        "    found = real(self, indices); outside = found['attention_mask'] == 0\n"
+        "    found['labels'][outside] = found['input_ids'][outside]; return found\n"
+        "m.EncodedDocuments.batch = batch",
+        "tests/tasks/test_language_models.py::test_training_and_evaluation_have_the_same_loss",
+    ),
+    "a token that is predicted in two windows": (
+        "import gelu_patch.tasks.causal_lm as m; real = m.windows;"
+        "m.windows = lambda n, **k: (w._replace(first=max(1, w.first - 1)) if w.begin else w for w in real(n, **k))",
+        "tests/tasks/test_language_models.py::test_causal_losses_are_those_of_single_tokens",
+    ),
+    "a model that sees its own answers": (
+        "from gelu_patch.tasks.causal_lm import CausalLanguageModelling as m; m.check = lambda *arguments: None",
+        "tests/tasks/test_language_models.py::test_a_model_that_looks_ahead_is_no_decoder",
+    ),
+    "other tokens hidden in each process": (
+        "import gelu_patch.tasks.masked_lm as m, random; chance = random.SystemRandom();"
+        "m.hidden_places = lambda key, n, seed: set(chance.sample(range(n), max(1, round(0.15 * n))))",
+        "tests/tasks/test_documents.py::test_masking_depends_on_the_id_and_the_seed_alone",
+    ),
+    "a shard that is lost": (
+        "from gelu_patch.runs.shards import ShardStore as m; m.flush = lambda self: self._pending.clear()",
+        "tests/runs/test_resume.py::test_interrupted_and_gone_on_with",
+    ),
+    "an answer that is lost on the way": (
+        "from gelu_patch.tasks.answers import AnswerSheet as m; import numpy as np;"
+        "m.complete = lambda self: self.of(np.flatnonzero(self.answered))",
+        "tests/runs/test_resume.py::test_a_lost_answer_is_noticed",
+    ),
+    "an order that depends on the rank": (
+        "from gelu_patch.tasks.answers import AnswerSheet as m; import os; real = m.put;"
+        "m.put = lambda self, items, answers:"
+        " real(self, items[::-1] if os.environ.get('WORLD_SIZE') == '2' else items, answers)",
+        "tests/runs/test_world.py::test_two_processes_write_the_bytes_of_one",
+    ),
+    "a rerun with another patch that goes on": (
+        "import gelu_patch.runs.identity as m; real = m.identity_of;"
+        "fake = lambda prepared, **k: {n: v for n, v in real(prepared, **k).items() if n != 'patch'};"
+        "import gelu_patch.runs.evaluate as e; e.identity_of = fake",
+        "tests/runs/test_resume.py::test_another_evaluation_in_the_same_folder_is_refused",
+    ),
+    "a library that two processes choose differently": (
+        "import contextlib, gelu_patch.tasks.inference as m; m.products_by_torch = contextlib.nullcontext",
+        "tests/tasks/test_inference.py::test_products_are_by_one_library",
+    ),
     "training in another order for each arm": (
         "import gelu_patch.training.order as m, random; real = m.epoch_steps;"
         "m.epoch_steps = lambda *a, **k: random.SystemRandom().sample(s := real(*a, **k), len(s))",

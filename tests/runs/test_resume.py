@@ -1,222 +1,259 @@
-"""Training runs as a person starts them: interrupted and repeated, with several seeds, with adapters."""
+"""An evaluation that is stopped by anything ends, after a rerun, as if nothing had happened."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
-import torch
+import yaml
 
-from gelu_patch.errors import Interrupted, OutputExists, UsageError
-from gelu_patch.patching import current_plan
-from gelu_patch.reporting.arms import SeedRuns, open_arm, runs_of, seed_of
+from gelu_patch.errors import DataNotFound, ExitCode, Interrupted, InvalidMeasurement, OutputExists
+from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import RunFolder
-from gelu_patch.runs import train as module
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
-from gelu_patch.runs.progress import Silent
-from gelu_patch.runs.seeds import evaluate_seeds, parse_seeds, train_seeds
-from gelu_patch.runs.train import TrainingJob, train_run
-from gelu_patch.runs.training_job import prepare_model
-from gelu_patch.training.log import read_log
-from gelu_patch.training.recipe import Recipe
-from gelu_patch.training.settings import Checkpointing, Lora
-from tests.tasks.tiny import save_tiny_bert, tiny_examples
+from gelu_patch.runs.shards import ShardStore
+from gelu_patch.tasks import tasks
+from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents, tiny_examples
 
-EVERY_2 = Checkpointing(checkpointing_steps="2")
+ROOT = Path(__file__).parents[2]
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return str(save_tiny_bert(tmp_path_factory.mktemp("checkpoint"), dropout=0.1))
-
-
-def job(checkpoint, **changes):
-    fields = {
-        "model_name_or_path": checkpoint,
-        "train": tiny_examples(),
-        "recipe": Recipe(num_train_epochs=2, learning_rate=1e-3),
-        "activation": "gelu_fused",
-    }
-    return TrainingJob(**{**fields, **changes})
-
-
-class Notes(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_gpt2(tmp_path_factory.mktemp("gpt2"))
 
 
 @pytest.fixture
-def stopping(monkeypatch):
-    """Ctrl-C after so many steps; takes itself away."""
-    real = module.finetune
-
-    def stop_after(steps):
-        def stopped(*arguments, on_step, **options):
-            def step(record, total):
-                on_step(record, total)
-                if record.step == steps:
-                    monkeypatch.setattr(module, "finetune", real)
-                    raise KeyboardInterrupt
-
-            return real(*arguments, on_step=step, **options)
-
-        monkeypatch.setattr(module, "finetune", stopped)
-
-    return stop_after
+def job(decoder: Path) -> EvaluationJob:
+    return EvaluationJob(
+        source=str(decoder), data=tiny_documents(), task="causal-lm", per_device_eval_batch_size=4, noise_examples=4
+    )
 
 
-def weights(path):
-    return (path / "model" / "model.safetensors").read_bytes()
+class Counted:
+    """Counts the batches that a task answers, and may stop at one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, task: str = "causal-lm") -> None:
+        self.batches, self.stop_at = 0, -1
+        answer = tasks.get(task).answer
+
+        def counted(*arguments: Any) -> Any:
+            if self.batches == self.stop_at:
+                raise KeyboardInterrupt
+            self.batches += 1
+            return answer(*arguments)
+
+        monkeypatch.setattr(tasks.get(task), "answer", counted)
 
 
-def test_the_same_command_goes_on_and_says_so(checkpoint, tmp_path, stopping):
-    train_run(job(checkpoint), tmp_path / "whole", checkpointing=EVERY_2)
-    stopping(5)
-    with pytest.raises(Interrupted, match="was stopped"):
-        train_run(job(checkpoint), tmp_path / "cut", checkpointing=EVERY_2)
-    notes = Notes()
-    run = train_run(job(checkpoint), tmp_path / "cut", checkpointing=EVERY_2, progress=notes)
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
-    assert ["goes on after step 4" in line for line in notes.lines] == [True]
-    assert any("goes on after step 4" in line for line in run.report.warnings)
-    assert [line["step"] for line in read_log(tmp_path / "cut" / "training_log.jsonl")] == [1, 2, 3, 4, 5, 6]
-    assert run.report.training.per_seed[0].last_checkpoint == 6
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [KILLS])
+def test_killed_at_random_moments_the_rerun_has_the_same_bytes(decoder: Path, tmp_path: Path, kills: int) -> None:
+    command = [sys.executable, str(ROOT / "tests/runs/kill_driver.py"), str(decoder), str(tmp_path), str(kills)]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    found = re.findall(r"^kill \d+ shards (\d+) finished (\d) same (\d) left (.*)$", done.stdout, re.MULTILINE)
+    assert len(found) == kills, done.stdout + done.stderr[-2000:]
+    assert all((same, left) == ("1", "[]") for _, _, same, left in found), done.stdout
+    # The kills must have hit evaluations that were under way, or nothing was tested.
+    assert sum(int(shards) > 0 and finished == "0" for shards, finished, *_ in found) >= kills // 5, done.stdout
 
 
-def test_another_command_is_refused_and_overwriting_begins_anew(checkpoint, tmp_path, stopping):
-    stopping(5)
-    with pytest.raises(Interrupted):
-        train_run(job(checkpoint), tmp_path, checkpointing=EVERY_2)
-    for changes, message in (
-        ({"activation": "relu"}, "activation is 'gelu_fused' there and 'relu' here"),
-        ({"recipe": Recipe(num_train_epochs=2)}, "recipe.learning_rate is 0.001 there and 5e-05 here"),
-        ({"train": tiny_examples(25)}, "examples.number is 24 there and 25 here"),
-    ):
-        with pytest.raises(UsageError, match="of another run") as caught:
-            train_run(job(checkpoint, **changes), tmp_path, checkpointing=EVERY_2)
-        assert message in str(caught.value.why)
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
-    notes = Notes()
-    train_run(job(checkpoint, activation="relu"), tmp_path, checkpointing=EVERY_2, overwrite=True, progress=notes)
-    assert not notes.lines
-    assert RunFolder(tmp_path).report.subject.patch.target == "relu"
+def test_interrupted_and_gone_on_with(job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = replace(job, noise_examples=0)
+    whole = evaluate_run(job, tmp_path / "whole")
+    counted = Counted(monkeypatch)
+    counted.stop_at = 3
+    task = tasks.get("causal-lm")
+    items = len(task.encode(job.data, tokenizer=task.load(job.source).tokenizer, max_length=32))
+    with pytest.raises(Interrupted, match=f"stopped after 12 of {items} items") as caught:
+        evaluate_run(job, tmp_path / "run")
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    with pytest.raises(DataNotFound, match="not a finished run") as stopped:
+        RunFolder.open(tmp_path / "run")
+    assert "goes on where it was stopped" in str(stopped.value.next_step)
+    partial = Predictions.load(tmp_path / "run" / "predictions_partial.parquet")
+    expected = whole.predictions
+    assert 0 < len(partial) < len(expected)
+    for key, loss in zip(partial.ids, partial.nll, strict=True):
+        assert loss == expected.nll[expected.ids.index(key)]
 
-
-def test_another_model_of_the_same_shape_is_refused(checkpoint, tmp_path, stopping):
-    stopping(3)
-    with pytest.raises(Interrupted):
-        train_run(job(checkpoint), tmp_path / "run", checkpointing=EVERY_2)
-    other = shutil.copytree(checkpoint, tmp_path / "other")
-    from safetensors.torch import load_file, save_file
-
-    changed = {name: tensor * 1.01 for name, tensor in load_file(other / "model.safetensors").items()}
-    save_file(changed, other / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UsageError, match="of another run") as caught:
-        train_run(job(str(other)), tmp_path / "run", checkpointing=EVERY_2)
-    assert "weights_sha256" in str(caught.value.why)
-
-
-def test_seeds_are_runs_of_their_own_with_one_report(checkpoint, tmp_path, stopping):
-    wanted = job(checkpoint, validation=tiny_examples())
-    stopping(5)
-    with pytest.raises(Interrupted):  # in the first seed
-        train_seeds(wanted, [0, 1], tmp_path / "arm", checkpointing=EVERY_2)
-    notes = Notes()
-    run = train_seeds(wanted, [0, 1], tmp_path / "arm", checkpointing=EVERY_2, progress=notes)
-    assert ["goes on after step 4" in line for line in notes.lines] == [True]
-    assert [each.seed for each in run.report.training.per_seed] == [0, 1]
-    alone = train_run(wanted.with_seed(1), tmp_path / "alone")
-    assert weights(tmp_path / "arm" / "seed-1") == weights(tmp_path / "alone")
-    assert weights(tmp_path / "arm" / "seed-1") != weights(tmp_path / "arm" / "seed-0")
-    arm = open_arm(tmp_path / "arm")
-    assert isinstance(arm, SeedRuns)
-    assert [seed_of(each) for each in runs_of(arm)] == [0, 1]
-    accuracy = [next(q.value for q in each.report.quality if q.metric == "accuracy") for each in runs_of(arm)]
-    joined = next(q for q in run.report.quality if q.metric == "accuracy")
-    assert joined.value == pytest.approx(sum(accuracy) / 2)
-    assert joined.n == 2
-    assert alone.report.protocol.seed == 1
-
-
-def test_finished_seeds_are_left_and_others_refused(checkpoint, tmp_path):
-    train_seeds(job(checkpoint), [0], tmp_path)
-    (tmp_path / "report.json").unlink()
-    before = weights(tmp_path / "seed-0")
-    notes = Notes()
-    train_seeds(job(checkpoint), [0, 1], tmp_path, progress=notes)
-    assert "seed 0 is finished already" in notes.lines
-    assert weights(tmp_path / "seed-0") == before
-    (tmp_path / "report.json").unlink()
-    with pytest.raises(OutputExists, match="another job") as caught:
-        train_seeds(job(checkpoint, activation="relu"), [0, 1], tmp_path)
-    assert "activation is gelu_fused there and relu here" in str(caught.value.why)
-
-
-def test_every_seed_is_evaluated(checkpoint, tmp_path):
-    train_seeds(job(checkpoint), [3, 4], tmp_path / "arm")
-    done = evaluate_seeds(EvaluationJob(source=str(tmp_path / "arm"), data=tiny_examples(30)), None)
-    assert [each.n for each in done.report.quality if each.metric == "accuracy"] == [2]
-    assert [len(each.predictions) for each in runs_of(open_arm(tmp_path / "arm"))] == [30, 30]
-
-
-@pytest.mark.parametrize("text", ["", "a", "1,1", "-1", "1,,2"])
-def test_seeds_that_cannot_be_meant(text):
-    with pytest.raises(UsageError, match="cannot be meant"):
-        parse_seeds(text)
-
-
-def test_lora_is_saved_with_its_base_and_evaluated(checkpoint, tmp_path):
-    wanted = job(checkpoint, activation="relu", lora=Lora(lora_r=4), validation=tiny_examples())
-    run = train_run(wanted, tmp_path, checkpointing=EVERY_2)
-    config = json.loads((run.model_path / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], sorted(config["target_modules"])) == (4, 8, ["query", "value"])
-    assert json.loads((run.model_path / "gelu_patch.json").read_text())["kind"] == "adapter"
-    trained = run.predictions.logits
-    again = evaluate_run(EvaluationJob(source=str(tmp_path), data=tiny_examples()))
-    assert torch.allclose(torch.tensor(again.predictions.logits), torch.tensor(trained), atol=1e-6)
-    assert again.report.training.per_seed[0].steps == 6
-    size = sum(path.stat().st_size for path in (tmp_path / "checkpoints" / "step_00000006").iterdir())
-    assert size < 200_000  # the frozen base is not in it
-
-
-def test_lora_goes_on_with_the_same_bytes(checkpoint, tmp_path, stopping):
-    wanted = job(checkpoint, lora=Lora(lora_r=4, lora_dropout=0.2))
-    train_run(wanted, tmp_path / "whole", checkpointing=EVERY_2)
-    stopping(5)
-    with pytest.raises(Interrupted):
-        train_run(wanted, tmp_path / "cut", checkpointing=EVERY_2)
-    train_run(wanted, tmp_path / "cut", checkpointing=EVERY_2)
-    first, second = (tmp_path / name / "model" / "adapter_model.safetensors" for name in ("cut", "whole"))
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_lora_of_both_arms_starts_alike_and_the_patch_survives(checkpoint):
-    models = [
-        prepare_model(job(checkpoint, activation=name, lora=Lora(lora_r=4)), "cpu").model for name in ("stock", "relu")
+    counted.batches, counted.stop_at = 0, -1
+    again = evaluate_run(job, tmp_path / "run")
+    assert counted.batches == -(-items // 4) - 3
+    assert (again.path / "predictions.parquet").read_bytes() == (whole.path / "predictions.parquet").read_bytes()
+    assert not (again.path / "shards").exists()
+    assert not (again.path / "predictions_partial.parquet").exists()
+    log = (again.path / "run.log").read_text()
+    assert [line.split(" ", 1)[1].split()[0] for line in log.splitlines()] == [
+        "evaluation",
+        "stopped",
+        "evaluation",
+        "finished:",
     ]
-    first, second = (dict(model.named_parameters()) for model in models)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert [len(current_plan(model).changes) for model in models] == [0, 2]
+    assert json.loads((again.path / "env.json").read_text())["packages"]["torch"]
 
 
-def test_lora_targets_that_do_not_exist(checkpoint, tmp_path):
-    with pytest.raises(UsageError, match="'c_attn'") as caught:
-        train_run(job(checkpoint, lora=Lora(lora_r=4, lora_target_modules="query,c_attn")), tmp_path)
-    assert "query, key, value, dense" in str(caught.value.why)
-    assert not list(tmp_path.iterdir())
+def test_a_finished_run_is_not_run_again(job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate_run(job, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in first.path.iterdir() if path.is_file()}
+    counted = Counted(monkeypatch)
+    notes: list[str] = []
+
+    class Listening:
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    evaluate_run(job, tmp_path / "run", progress=Listening())  # type: ignore[arg-type]
+    assert counted.batches == 0
+    assert "finished: nothing was run" in notes[0]
+    assert {path.name: path.read_bytes() for path in first.path.iterdir() if path.is_file()} == before
+    evaluate_run(job, tmp_path / "run", overwrite=True)
+    assert counted.batches > 0
 
 
-def test_checkpoints_are_not_written_unless_asked_for(checkpoint, tmp_path):
-    run = train_run(job(checkpoint), tmp_path)
-    assert not (tmp_path / "checkpoints").exists()
-    assert run.report.training.per_seed[0].last_checkpoint is None
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "another patch": ({"activation": "relu"}, "patch.plan"),
+    "the same mathematics by other means": ({"activation": "gelu_fused"}, "patch.target"),
+    "other data": ({"data": tiny_documents(9)}, "data.ids"),
+    "other windows": ({"stride": 3}, "protocol.stride was None and is 3"),
+    "another batch size": ({"per_device_eval_batch_size": 3}, "protocol.batch_size was 4 and is 3"),
+    "another seed": ({"seed": 1}, "protocol.data_seed"),
+}
 
 
-def test_a_run_with_another_seed_is_another_run(checkpoint):
-    assert replace(job(checkpoint)).with_seed(5).recipe.seed == 5
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("stage", ["finished", "stopped"])
+def test_another_evaluation_in_the_same_folder_is_refused(
+    job: EvaluationJob, tmp_path: Path, change: str, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(monkeypatch)
+    if stage == "stopped":
+        counted.stop_at = 2
+        with pytest.raises(Interrupted):
+            evaluate_run(job, tmp_path / "run")
+        counted.stop_at = -1
+    else:
+        evaluate_run(job, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    fields, named = CHANGES[change]
+    with pytest.raises(OutputExists, match="holds another evaluation") as caught:
+        evaluate_run(replace(job, **fields), tmp_path / "run")
+    assert named in str(caught.value.why)
+    assert "--overwrite_output_dir" in str(caught.value.next_step)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+    run = evaluate_run(replace(job, **fields), tmp_path / "run", overwrite=True)
+    assert (run.predictions.ids, run.has_report) == (list(replace(job, **fields).data.ids), True)
+
+
+def test_other_weights_and_another_tokenizer_are_named(job: EvaluationJob, decoder: Path, tmp_path: Path) -> None:
+    import torch
+
+    task = tasks.get("causal-lm")
+    evaluate_run(job, tmp_path / "run")
+    loaded = task.load(decoder)
+    with torch.no_grad():
+        loaded.model.transformer.h[0].mlp.c_fc.weight[0, 0] += 1
+    loaded.model.save_pretrained(tmp_path / "other")
+    loaded.tokenizer.add_tokens(["splendid"])
+    loaded.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(OutputExists) as caught:
+        evaluate_run(replace(job, source=str(tmp_path / "other")), tmp_path / "run")
+    assert "model.weights was" in str(caught.value.why)
+    assert "tokenizer was" in str(caught.value.why)
+
+
+def test_the_folder_of_a_training_run_is_not_taken(job: EvaluationJob, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(OutputExists, match="already holds a run"):
+        evaluate_run(job, tmp_path)
+
+
+def test_the_resolved_settings_are_kept(job: EvaluationJob, tmp_path: Path) -> None:
+    run = evaluate_run(job, tmp_path / "run")
+    config = yaml.safe_load((run.path / "config.yaml").read_text())
+    assert (config["task"], config["per_device_eval_batch_size"]) == ("causal-lm", 4)
+    assert config["identity"]["protocol"]["max_length"] == 32
+    assert run.report.files["run_log"] == "run.log"
+
+
+def test_a_shard_that_is_damaged_or_of_another_evaluation_is_answered_anew(
+    job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluate_run(job, tmp_path / "whole")
+    counted = Counted(monkeypatch)
+    counted.stop_at = 4
+    with pytest.raises(Interrupted):
+        evaluate_run(job, tmp_path / "run", seconds_between_shards=0.0)
+    shards = sorted((tmp_path / "run" / "shards").glob("*.parquet"))
+    assert len(shards) == 4
+    shards[0].write_bytes(shards[0].read_bytes()[:50])
+    foreign = pq.read_table(shards[1])
+    pq.write_table(foreign.replace_schema_metadata({b"gelu_patch.key": b"another"}), shards[1])
+    counted.stop_at = -1
+    run = evaluate_run(job, tmp_path / "run")
+    assert (run.path / "predictions.parquet").read_bytes() == (whole.path / "predictions.parquet").read_bytes()
+
+
+def test_a_lost_answer_is_noticed(job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gelu_patch.tasks.answers import AnswerSheet
+
+    put = AnswerSheet.put
+    monkeypatch.setattr(
+        AnswerSheet, "put", lambda self, items, answers: None if 3 in items else put(self, items, answers)
+    )
+    with pytest.raises(InvalidMeasurement, match="never answered"):
+        evaluate_run(job, tmp_path / "run")
+
+
+def test_shards_hold_what_was_put_in(tmp_path: Path) -> None:
+    store = ShardStore(tmp_path / "shards", "key", seconds_between=1e9)
+    logits = [np.array([1.5, -2.25], np.float32), np.array([0.1, 3e-30], np.float32)]
+    uneven = {
+        "token_nll": [np.array([0.5], np.float32), np.array([], np.float32)],
+        "token_pred": [np.array([7]), np.array([], np.int64)],
+    }
+    store.add(3, [5, 1], {"logits": logits})
+    store.flush()
+    store.add(0, [2, 4], uneven)
+    assert [number for number, *_ in store.batches()] == [3]
+    store.flush()
+    found = {number: (items, answers) for number, items, answers in store.batches()}
+    assert found[3][0] == [5, 1]
+    assert all(np.array_equal(one, other) for one, other in zip(found[3][1]["logits"], logits, strict=True))
+    for name, rows in uneven.items():
+        for one, other in zip(found[0][1][name], rows, strict=True):
+            assert one.tolist() == other.tolist()
+            assert one.dtype == other.dtype
+    assert list(ShardStore(tmp_path / "shards", "other").batches()) == []
+    store.remove()
+    assert not (tmp_path / "shards").exists()
+
+
+def test_a_classifier_is_resumed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = EvaluationJob(
+        source=str(save_tiny_bert(tmp_path / "bert", head=True)),
+        data=replace(tiny_examples(), labels=tuple("01"[i % 2] for i in range(24))),
+        per_device_eval_batch_size=4,
+    )
+    whole = evaluate_run(job, tmp_path / "whole")
+    counted = Counted(monkeypatch, "text-classification")
+    counted.stop_at = 2
+    with pytest.raises(Interrupted):
+        evaluate_run(job, tmp_path / "run")
+    assert len(Predictions.load(tmp_path / "run" / "predictions_partial.parquet")) == 8
+    counted.stop_at = -1
+    run = evaluate_run(job, tmp_path / "run")
+    assert (run.path / "predictions.parquet").read_bytes() == (whole.path / "predictions.parquet").read_bytes()
+    assert len(run.noise or []) == 24
+    assert run.drift is not None

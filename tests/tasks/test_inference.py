@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from gelu_patch.errors import UnsupportedModel, UsageError
+from gelu_patch.patching import patch_model
 from gelu_patch.tasks import LoadedModel, TextExamples, tasks
 from gelu_patch.tasks.encoding import EncodedExamples
 from gelu_patch.tasks.inference import length_sorted_batches
@@ -133,3 +134,18 @@ def test_more_tokens_than_positions(loaded: LoadedModel, encoded: EncodedExample
     with pytest.raises(UsageError, match="33 tokens") as caught:
         logits_of(loaded.model, dataclasses.replace(encoded, features=features), batch_size=8)
     assert caught.value.next_step == "--max_length 32"
+
+
+def test_products_are_by_one_library(
+    loaded: LoadedModel, encoded: EncodedExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere the faster library is measured and taken, and two processes may choose differently."""
+    from gelu_patch.blocks import linear
+
+    patch_model(loaded.model, "gelu_fused")
+    taken: list[str] = []
+    run = linear.Product.run
+    monkeypatch.setattr(linear, "faster", lambda seconds: "onednn")
+    monkeypatch.setattr(linear.Product, "run", lambda self, library: (taken.append(library), run(self, library))[1])
+    logits_of(loaded.model, encoded, batch_size=8)
+    assert set(taken) == {"torch"}
