@@ -66,7 +66,7 @@ def run(*commands: list[str], env: dict[str, str]) -> float:
         if process.returncode:
             for other in started:
                 other.kill()
-            raise SystemExit(f"{process.args} failed:\n{errors[-3000:]}")
+            raise subprocess.SubprocessError(f"exit code {process.returncode}: {errors[-1500:]}")
     return round(time.monotonic() - began, 1)
 
 
@@ -102,6 +102,8 @@ def on_two_hosts(work: Path) -> float:
                 *TORCHRUN,
                 *meeting,
                 *("--rdzv_endpoint", f"{ADDRESSES[0]}:29477", "--local_addr", address),
+                # The hosts share one name, so who listens is said, not guessed.
+                *("--rdzv_conf", f"is_host={int(address == ADDRESSES[0])}"),
                 *training(work, "two hosts", 4),
             ]
             for host, cable, address in zip(HOSTS, CABLES, ADDRESSES, strict=True)

@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "training_overhead.json")
     arguments = parser.parse_args()
-    cells = [measure(arguments.steps, batch, length) for batch, length in ((8, 64), (16, 128))]
+    cells = [measure(arguments.steps, batch, length) for batch, length in ((8, 32), (16, 64))]
     found = {"created": now(), "cells": cells, "environment": fingerprint()}
     arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for cell in cells:

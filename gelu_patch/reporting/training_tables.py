@@ -16,7 +16,7 @@ def training_tables(arms: Sequence[Arm]) -> list[Table]:
     tables = (
         Table(
             "Convergence and stability",
-            ("arm", "seed", "steps", "mean loss", "steps to target", "gradient norm p99", "NaN steps", "diverged"),
+            ("arm", "seed", "steps", "mean loss", "steps to target", "gradient norm p99", "NaN steps"),
             [_stability(name, run) for name, runs in trained for run in runs],
         ),
         Table(
@@ -45,8 +45,7 @@ def _stability(name: str, run: SeedRun) -> tuple[str, ...]:
         _number(run.loss_auc),
         target,
         _number(run.grad_norm_p99),
-        str(run.nan_steps),
-        f"yes, after step {run.steps:,}" if run.diverged else "no",
+        f"{run.nan_steps}, diverged" if run.diverged else str(run.nan_steps),
     )
 
 

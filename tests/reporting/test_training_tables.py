@@ -41,7 +41,7 @@ def test_every_seed_and_what_is_summed_over_them() -> None:
     assert [row[:2] for row in stability.rows] == [("relu", "0"), ("relu", "1")]
     assert stability.rows[0][4] == "60 (loss 0.4)"
     assert stability.rows[1][4] == "not reached (loss 0.4)"
-    assert stability.rows[1][6:] == ("5", "yes, after step 100")
+    assert stability.rows[1][6] == "5, diverged"
     assert gradients.rows == [("relu", "head", "1.5", "2", "4")]
     assert activations.rows == [("relu", "layer.0", "0.1 to 0.2", "50.0% to 60.0%", "0.0% to 12.5%", "50.0%")]
 
