@@ -10,6 +10,7 @@ import typer
 from gelu_patch.cli import bench, compare, demo, doctor, evaluate, inspect, report, train, verify
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import GeluPatchError
+from gelu_patch.training.settings import NEWEST
 
 EXIT_CODES = """
 Exit codes: 0 fine (SHIP, NO GAIN, declared bounds kept), 1 DO NOT SHIP or a declared bound exceeded, 2 usage,
@@ -58,7 +59,17 @@ def _global_options(
 def main() -> None:
     """Run the command line and exit with the code that ``errors.ExitCode`` documents."""
     try:
-        app()
+        app(args=_with_optional_values(sys.argv[1:]))
     except GeluPatchError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(int(error.exit_code))
+
+
+def _with_optional_values(arguments: list[str]) -> list[str]:
+    """Give flags whose value may be left out the value that this stands for."""
+    result: list[str] = []
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        result.append(argument)
+        if argument.replace("-", "_") == "__resume_from_checkpoint" and following.startswith("-"):
+            result.append(NEWEST)
+    return result

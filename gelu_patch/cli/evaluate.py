@@ -61,9 +61,12 @@ def evaluate(
     """
     from gelu_patch.errors import UsageError
     from gelu_patch.integrations.lm_eval import PREFIX
+    from gelu_patch.reporting.arms import seed_folders
+    from gelu_patch.reporting.run_folder import RunFolder
     from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
     from gelu_patch.runs.lm_eval import LmEvalJob, lm_eval_run
     from gelu_patch.runs.progress import ConsoleProgress, Silent
+    from gelu_patch.runs.seeds import evaluate_seeds
     from gelu_patch.runs.world import World
     from gelu_patch.tasks import read_examples, tasks
 
@@ -83,7 +86,9 @@ def evaluate(
         asked["data"] = read_examples(test_file, **columns.model_dump(), labelled=labelled).first(settings.limit)
         job = EvaluationJob(**{name: asked[name] for name in EvaluationJob.__dataclass_fields__})
         progress = Silent() if quiet else ConsoleProgress(options.err)
-        run = evaluate_run(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
+        trained = RunFolder(source)
+        evaluate = evaluate_seeds if trained.has_report and seed_folders(trained) else evaluate_run
+        run = evaluate(job, output_dir, overwrite=overwrite_output_dir, progress=progress)
     if World.from_environment().is_first:  # it speaks for all
         fixed_policy.fix(run, policy, "eval")
         options.print_run(run)

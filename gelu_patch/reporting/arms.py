@@ -60,7 +60,9 @@ def open_arm(path: str | Path) -> Run:
     """
     path = Path(path)
     if RunFolder(path).has_report or path.name == REPORT:
-        return RunFolder.open(path)
+        run = RunFolder.open(path)
+        seeds = seed_folders(run)
+        return SeedRuns([RunFolder.open(each) for each in seeds], path) if seeds else run
     if path.is_dir():
         found = sorted(each.parent for each in path.glob(f"*/{REPORT}") if each.parent.name != COMPARE)
     elif any(mark in path.as_posix() for mark in "*?["):
@@ -71,6 +73,14 @@ def open_arm(path: str | Path) -> Run:
     if len(found) > 1:
         return SeedRuns([RunFolder.open(each) for each in found], path)
     return RunFolder.open(found[0] if found else path)
+
+
+def seed_folders(run: RunFolder) -> list[Path]:
+    """Return the run folders of the seeds that a report joins; none for a report of a single run."""
+    training = run.report.training
+    if training is None or len(training.per_seed) < 2:
+        return []
+    return [run.path / name for name in run.report.files if RunFolder(run.path / name).has_report]
 
 
 def runs_of(run: Run) -> Sequence[Run]:

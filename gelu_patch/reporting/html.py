@@ -17,6 +17,7 @@ from gelu_patch.reporting.plots.share import share_plot
 from gelu_patch.reporting.plots.training import seeds_plot, training_plot
 from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.training_tables import training_tables
 from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -49,6 +50,7 @@ def html_report(report: Report) -> str:
         worth_it=worth_it(report),
         bench_tables=[table for table in bench_tables(report) if table.caption in _MEASURED_ALONE],
         energy=tables.energy_table(report.arms),
+        training_tables=training_tables(report.arms),
         environment_rows=views.environment_rows(report),
         commands=views.commands(report),
         hashes=views.hashes(report),

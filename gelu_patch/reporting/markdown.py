@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from gelu_patch.reporting import tables, views
 from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Comparison, Report, VerdictName
+from gelu_patch.reporting.training_tables import training_tables
 
+_MOST_TRAINING_ROWS = 40
 MAXIMUM_BYTES = 60_000  # a GitHub comment holds 65,536 characters
 
 ICONS: dict[VerdictName, str] = {
@@ -140,6 +142,8 @@ def _folded(summary: str, content: Iterable[str]) -> Iterator[str]:
 
 def _details(report: Report) -> Iterator[str]:
     rows = views.environment_rows(report)
+    for table in training_tables(report.arms):
+        yield from _folded(table.caption, _table(table.first(_MOST_TRAINING_ROWS)))
     yield from _folded("Environment", _bullets(f"{name} {value}" for name, value in rows))
     yield from _folded("Commands", (f"{fenced(command)}\n" for _, command in views.commands(report)))
     yield from _folded("Notes", _bullets(report.notes))

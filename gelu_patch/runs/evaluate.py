@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import check_ranks, patch_model
+from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.patching.selectors import describe_where
 from gelu_patch.reporting.run_folder import ENVIRONMENT, RUN_LOG, RunFolder
 from gelu_patch.reporting.schema import Report
@@ -24,6 +25,7 @@ from gelu_patch.tasks.evaluate import Evaluation, Prepared, prepare
 from gelu_patch.tasks.noise import NOISE_EXAMPLES
 from gelu_patch.timing.arms import STOCK
 from gelu_patch.timing.devices import require_device
+from gelu_patch.training.adapters import load_adapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +129,15 @@ def _prepare(
         )
     device = world.device(job.device)
     require_device(device)
+    directory = source.model_path if trained is not None else Path(job.source)
     loaded = tasks.get(job.task).load(
-        source.model_path if trained is not None else job.source,
+        str(directory) if directory.exists() else job.source,
         seed=job.seed,
         trust_remote_code=job.trust_remote_code,
         revision=job.revision,
     )
+    if adapter_base(directory) is not None:
+        loaded = replace(loaded, model=load_adapter(loaded.model, directory), notes=())
     loaded.model.to(device)
     if job.activation != STOCK:
         patch_model(loaded.model, job.activation, job.where, memory=job.memory)

@@ -111,6 +111,12 @@ class Task(ABC):
         ``stride`` is for tasks that cut documents into windows, ``seed`` for those that hide tokens.
         """
 
+    def encode_for_training(
+        self, examples: TextExamples, *, labels: LabelMap | None = None, tokenizer: Any, max_length: int, seed: int = 0
+    ) -> Any:
+        """Return what training runs on; the same as ``encode``, unless the task has a better way."""
+        return self.encode(examples, labels=labels, tokenizer=tokenizer, max_length=max_length, seed=seed)
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Return the mean loss of one batch, a scalar with a gradient."""

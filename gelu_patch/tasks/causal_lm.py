@@ -20,6 +20,7 @@ from gelu_patch.tasks.documents import (
     EncodedDocuments,
     Item,
     limit_of,
+    packed,
     refuse_empty,
     stride_of,
     tokenise,
@@ -95,6 +96,12 @@ class CausalLanguageModelling(Task):
         return EncodedDocuments(
             examples.ids, examples.shown, examples.groups, tuple(items), tokenizer.pad_token_id or 0
         )
+
+    def encode_for_training(
+        self, examples: TextExamples, *, labels: LabelMap | None = None, tokenizer: Any, max_length: int, seed: int = 0
+    ) -> EncodedDocuments:
+        """Pack the documents into blocks of ``max_length`` tokens; see ``packed``."""
+        return packed(examples, tokenizer, limit_of(max_length, tokenizer, room_for=2))
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Return the mean cross-entropy of the labelled tokens (natural log)."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from gelu_patch.errors import UnsupportedModel
 from gelu_patch.patching import apply_sidecar, load_sidecar, stock_config, variant_of
+from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.tasks.base import LoadedModel
 from gelu_patch.tasks.loading import explained, load_config, load_tokenizer, quiet_transformers, resolve_checkpoint
 
@@ -81,17 +82,23 @@ def _check_kind(head: Head, checkpoint: str, config: Any) -> None:
 def build(
     auto_class: str, checkpoint: str, config: Any, seed: int, access: Access, ignore_mismatched_sizes: bool
 ) -> tuple[nn.Module, list[str]]:
-    """Return the model, patched as it was saved, and the names of the weights that the checkpoint did not hold."""
+    """Return the model, patched as it was saved, and the names of the weights that the checkpoint did not hold.
+
+    A checkpoint that is an adapter gives the model that it belongs to, without the adapter.
+    """
     import transformers
 
+    base = adapter_base(Path(checkpoint))
     sidecar = load_sidecar(checkpoint, revision=access.revision)
+    if base is not None and sidecar is None:
+        sidecar = load_sidecar(base)
     if sidecar is not None:
         config = stock_config(config, sidecar)
     with explained(checkpoint), quiet_transformers(), torch.random.fork_rng(devices=[]):
         # Right before the head is drawn, so that nothing in between can make two arms differ.
         torch.manual_seed(seed)
         model, loading = getattr(transformers, auto_class).from_pretrained(
-            checkpoint,
+            base or checkpoint,
             config=config,
             dtype=torch.float32,
             ignore_mismatched_sizes=ignore_mismatched_sizes,

@@ -147,6 +147,29 @@ def tokenise(examples: TextExamples, tokenizer: Any) -> list[Tokens]:
     return [_split(*row) for row in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)]
 
 
+def packed(examples: TextExamples, tokenizer: Any, size: int) -> EncodedDocuments:
+    """Join all documents, an end-of-text token after each, and cut them into blocks of ``size`` tokens.
+
+    As the Hugging Face examples do: what is left after the last whole block is not used. Raises DataError when there is
+    no whole block.
+    """
+    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    ids: list[int] = []
+    for tokens in tokenise(examples, tokenizer):
+        document = tokens.prefix + tokens.body + tokens.suffix
+        ids += document if document[-1:] == end else document + end
+    blocks = [ids[begin : begin + size] for begin in range(0, len(ids) - size + 1, size)]
+    if not blocks:
+        raise DataError(
+            f"{examples.name} is shorter than one block",
+            why=f"it has {len(ids)} tokens in all, and a block has {size}",
+            next_step=f"--block_size {max(2, len(ids) // 8)}, or give more text",
+        )
+    names = tuple(f"block-{number}" for number in range(len(blocks)))
+    items = tuple(Item(number, block, block) for number, block in enumerate(blocks))
+    return EncodedDocuments(names, ("",) * len(blocks), None, items, tokenizer.pad_token_id or 0)
+
+
 def _split(ids: list[int], special: list[int]) -> Tokens:
     inside = [place for place, is_special in enumerate(special) if not is_special]
     begin, end = (inside[0], inside[-1] + 1) if inside else (len(ids), len(ids))

@@ -361,6 +361,52 @@ FAULTS = {
         "import torch.nn as nn, types, gelu_patch.timing.arms as m; m.nn = types.SimpleNamespace(Identity=nn.GELU)",
         "tests/timing/test_arms.py",
     ),
+    "chance that depends on the process": (
+        "import gelu_patch.training.step as m, os; from accelerate.utils import set_seed;"
+        "m.set_randomness = lambda *place: set_seed(int.from_bytes(os.urandom(4), 'big'))",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "random states that are left as they are": (
+        "import gelu_patch.training.step as m; m.set_randomness = lambda *place: None",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "an optimizer that begins anew": (
+        "import gelu_patch.training.state as m; m._with_state = lambda model, optimizer, state: optimizer.state_dict()",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "a manifest that nobody reads": (
+        "import gelu_patch.training.checkpoints as m; m.Checkpoint.check = lambda self: None",
+        "tests/training/test_checkpoints.py::test_a_damaged_one_is_passed_over_and_named",
+    ),
+    "old checkpoints removed before the new one has its name": (
+        "import gelu_patch.training.checkpoints as m; real = m.Checkpoints._fill\n"
+        "def fill(self, directory, content, step):\n"
+        "    [m.shutil.rmtree(each.path) for each in self._all()[:-1]]\n"
+        "    real(self, directory, content, step)\n"
+        "m.Checkpoints._fill = fill",
+        "tests/training/test_checkpoints.py::test_a_full_disk_costs_the_new_checkpoint_only",
+    ),
+    "a checkpoint under its own name while it is written": (
+        "import gelu_patch.training.checkpoints as m; real = m.Checkpoints._temporary\n"
+        "m.Checkpoints._temporary = lambda self, path, why: path if why == 'new' else real(self, path, why)",
+        "tests/training/test_checkpoints.py",
+    ),
+    "a checkpoint of any run": (
+        "import gelu_patch.training.saving as m; m.check_same_run = lambda *a: None",
+        "tests/training/test_resume.py::test_a_checkpoint_of_another_run_is_refused_with_the_difference",
+    ),
+    "another order of the data on each rank": (
+        "import gelu_patch.training.order as m, os; real = m.epoch_steps\n"
+        "def steps(lengths, recipe, epoch, **k):\n"
+        "    seed = recipe.seed + int(os.environ.get('RANK', 0))\n"
+        "    return real(lengths, recipe.model_copy(update={'seed': seed}), epoch, **k)\n"
+        "m.epoch_steps = steps\n"
+        # The job's processes do not load pytest's plugins.
+        "import sys, pathlib; here = pathlib.Path(__file__); (here.parent / 'sitecustomize.py').write_text("
+        "'import os\\nif \"RANK\" in os.environ: import planted_fault\\n')\n"
+        "os.environ['PYTHONPATH'] = f'{here.parent}:{os.environ[\"PYTHONPATH\"]}'",
+        "tests/training/test_distributed.py::test_two_processes_have_the_losses_and_weights_of_one",
+    ),
     "padding that is counted as a token": (
         "import gelu_patch.tasks.documents as m, torch; real = m.EncodedDocuments.batch\n"
         "def batch(self, indices):\n"
@@ -410,8 +456,7 @@ FAULTS = {
     ),
     "training in another order for each arm": (
         "import gelu_patch.training.order as m, random; real = m.epoch_steps;"
-        "m.epoch_steps = lambda lengths, recipe, epoch:"
-        " random.SystemRandom().sample(s := real(lengths, recipe, epoch), len(s))",
+        "m.epoch_steps = lambda *a, **k: random.SystemRandom().sample(s := real(*a, **k), len(s))",
         "tests/training/test_loop.py",
     ),
     "a plot without words": (
