@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.shards import ShardStore
+from gelu_patch.runs.world import World
 from gelu_patch.tasks import tasks
 from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents, tiny_examples
 
@@ -214,6 +216,35 @@ def test_a_lost_answer_is_noticed(job: EvaluationJob, tmp_path: Path, monkeypatc
     )
     with pytest.raises(InvalidMeasurement, match="never answered"):
         evaluate_run(job, tmp_path / "run")
+
+
+def test_the_shares_of_two_processes_make_the_whole(
+    job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process, then the first, without speaking: what each leaves on disk is all that the result needs."""
+    whole = evaluate_run(job, tmp_path / "whole")
+
+    class Apart(World):
+        def wait(self) -> None:
+            """Nobody else is here."""
+
+        def gather(self, mine: Any) -> list[Any]:
+            return [mine]
+
+        def first_does(self, work: Any) -> Any:
+            return work()
+
+    monkeypatch.setattr(World, "joined", lambda self: contextlib.nullcontext())
+    monkeypatch.setattr("gelu_patch.runs.evaluate.check_ranks", lambda model: None)
+    for rank in (1, 0):
+        monkeypatch.setattr(World, "from_environment", lambda rank=rank: Apart(rank, 2))
+        if rank == 1:  # it cannot finish: half of the answers are not there
+            with pytest.raises(InvalidMeasurement, match="never answered"):
+                evaluate_run(job, tmp_path / "run")
+        else:
+            evaluate_run(job, tmp_path / "run")
+    found = (tmp_path / "run" / "predictions.parquet").read_bytes()
+    assert found == (whole.path / "predictions.parquet").read_bytes()
 
 
 def test_shards_hold_what_was_put_in(tmp_path: Path) -> None:
