@@ -49,7 +49,12 @@ def report(
     from gelu_patch.reporting.sources import report_from
 
     found = report_from(
-        sources, policy=policy, margins=read_margins(margin or []), bench=bench, title=title, command=sys.argv
+        sources,
+        policy=policy,
+        margins=read_margins(margin or []),
+        bench=bench,
+        title=title,
+        command=sys.argv,
     )
     everything = not (html or md or model_card or open_page)
     folder = _folder(sources, output_dir)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gelu_patch.errors import NotComparable, UsageError
 from gelu_patch.reporting.policy import margin_of
-from gelu_patch.reporting.schema import LatencyResult, MemoryResult, Policy, Report, Subject
+from gelu_patch.reporting.schema import Energy, LatencyResult, MemoryResult, Policy, Report, Subject
 from gelu_patch.reporting.states import latency_state, memory_state
 
 
@@ -65,7 +65,9 @@ def _pairs(baseline: Report, candidate: Report) -> Iterator[tuple[str, tuple[int
 
 
 def with_bench(report: Report, bench: Report) -> Report:
-    """Return ``report`` with the latency and memory that a run of kind "bench" measured for its patch target.
+    """Return ``report`` with the latency, memory and energy that a run of kind "bench" measured for its patch target.
+
+    What the activations take at all comes along.
 
     Time does not depend on the values of the weights, so a retrained arm may be given that of the same architecture.
     Raises NotComparable when the bench was of another model, UsageError when it is none or had no such arm.
@@ -93,4 +95,5 @@ def with_bench(report: Report, bench: Report) -> Report:
             why=f"its arms are: {', '.join(arm.name for arm in bench.arms)}",
             next_step=f"gelu-patch bench MODEL --to {target}",
         )
-    return report.model_copy(update={"latency": arm.latency, "memory": arm.memory})
+    found = {"latency": arm.latency, "memory": arm.memory, "energy": arm.energy or Energy()}
+    return report.model_copy(update={**found, "activation_share": bench.activation_share})

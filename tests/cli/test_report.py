@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import metadata_load
 
+from gelu_patch.reporting.arms import arm_of
 from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.run_folder import RunFolder
 from tests.reporting.conftest import full_runs
@@ -118,3 +119,21 @@ def test_it_imports_no_torch(saved):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_times_of_a_bench_bring_what_the_activations_take(cli, saved):
+    base, fused = full_runs()[:2]
+    bench = base.report.model_copy(update={"kind": "bench", "run_id": "bench"})
+    bench.arms = [arm_of(run, run.report.subject.patch.target) for run in (base, fused)]
+    RunFolder.create(saved / "bench").write_report(bench)
+    plain = [run.report.model_copy(update={"latency": [], "activation_share": []}) for run in (base, fused)]
+    for name, report in zip(("stock", "fused"), plain, strict=True):
+        RunFolder(saved / name).write_report(report)
+    done = cli("report", saved / "stock", saved / "fused", "--bench", saved / "bench", "--html", "--output_dir", "out")
+    assert done.code == 0, done.err
+    assert RunFolder.open("out").report.activation_share == base.report.activation_share
+    assert "<h2>Worth it?</h2>" in Path("out/report.html").read_text()
+    alone = cli("report", saved / "bench", "--output_dir", "alone")
+    assert alone.code == 0, alone.err
+    assert "<h2>Worth it?</h2>" in Path("alone/report.html").read_text()
+    assert "Worth it?" in Path("alone/report.md").read_text()
