@@ -140,12 +140,14 @@ def test_products_are_by_one_library(
     loaded: LoadedModel, encoded: EncodedExamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elsewhere the faster library is measured and taken, and two processes may choose differently."""
-    from gelu_patch.blocks import linear
+    from gelu_patch.blocks import libraries
+    from gelu_patch.blocks.product import Product
 
     patch_model(loaded.model, "gelu_fused")
     taken: list[str] = []
-    run = linear.Product.run
-    monkeypatch.setattr(linear, "faster", lambda seconds: "onednn")
-    monkeypatch.setattr(linear.Product, "run", lambda self, library: (taken.append(library), run(self, library))[1])
+    by = Product.by
+    monkeypatch.setattr(libraries, "_choices", {})
+    monkeypatch.setattr(libraries, "faster", lambda seconds: "onednn")
+    monkeypatch.setattr(Product, "by", lambda self, library: (taken.append(library), by(self, library))[1])
     logits_of(loaded.model, encoded, batch_size=8)
     assert set(taken) == {"torch"}
