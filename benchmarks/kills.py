@@ -30,6 +30,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_TH
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+# Below the variables, which these read when they are imported; some only so that the forks need not import them.
 import accelerate  # noqa: E402, F401
 import torch  # noqa: E402
 from transformers import AutoModelForSequenceClassification  # noqa: E402, F401

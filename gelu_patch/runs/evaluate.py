@@ -74,7 +74,7 @@ def evaluate_run(
     on Ctrl-C, and what loading, patching and evaluating raise.
     """
     world = World.from_environment()
-    check_count(world.size, job.num_processes)
+    check_count(world.count, job.num_processes)
     source = RunFolder(job.source)
     trained = source.report if source.has_report else None
     if output_dir is None:
@@ -103,7 +103,7 @@ def evaluate_run(
                     resumable.finish(replace(evaluation, report=_report(job, evaluation, trained, notes, output_dir)))
 
                 try:
-                    world.first_does(finish)
+                    world.first_only(finish)
                 except KeyboardInterrupt as error:
                     raise resumable.interrupted(prepared) from error
     return RunFolder(folder.path)
@@ -153,7 +153,7 @@ def _prepare(
         stride=job.stride,
         data_seed=job.seed,
     )
-    return replace(prepared, protocol=prepared.protocol.model_copy(update={"world_size": world.size})), loaded.notes
+    return replace(prepared, protocol=prepared.protocol.model_copy(update={"world_size": world.count})), loaded.notes
 
 
 def _trained_max_length(trained: Report | None) -> int | None:

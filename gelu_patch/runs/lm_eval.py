@@ -39,7 +39,7 @@ def lm_eval_run(job: LmEvalJob, output_dir: str | Path | None, *, overwrite: boo
     if output_dir is None:
         raise UsageError("this evaluation needs an --output_dir", next_step="--output_dir runs/NAME")
     world = World.from_environment()
-    check_count(world.size, 1)
+    check_count(world.count, 1)
     folder = RunFolder(output_dir)
     folder.check_free(overwrite=overwrite)
     device = world.device(job.device)

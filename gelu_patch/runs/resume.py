@@ -48,7 +48,7 @@ class Resumable:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock of the folder, in the name of all processes. Raises OutputExists when it is taken."""
-        if len(set(self.world.gather(self.key))) > 1:
+        if len(set(self.world.all_say(self.key))) > 1:
             raise NotComparable(
                 "the processes do not run the same evaluation",
                 why="their models, plans, data or settings differ",
@@ -60,7 +60,7 @@ class Resumable:
                 make_directory(self.folder.path)
                 stack.enter_context(run_lock(self.folder.path))
 
-            self.world.first_does(lock)
+            self.world.first_only(lock)
             yield
 
     def begin(self, *, overwrite: bool) -> bool:
@@ -68,7 +68,7 @@ class Resumable:
 
         Raises OutputExists, with the names of what differs, when the folder holds another one and not ``overwrite``.
         """
-        return self.world.first_does(lambda: self._begin(overwrite))
+        return self.world.first_only(lambda: self._begin(overwrite))
 
     def _begin(self, overwrite: bool) -> bool:
         before = None if overwrite else self._identity_on_disk()
@@ -116,7 +116,7 @@ class Resumable:
         kept = sheet.done
         try:
             with progress.bar(title) as update:
-                for number, items, answers in prepared.run(missing[self.world.rank :: self.world.size]):
+                for number, items, answers in prepared.run(missing[self.world.rank :: self.world.count]):
                     sheet.put(items, answers)
                     self.store.add(number, items, answers)
                     update(sheet.done, sheet.n, f"{kept} from before" if kept else "")
@@ -124,7 +124,7 @@ class Resumable:
         except KeyboardInterrupt as error:
             raise self.interrupted(prepared) from error
         self.world.wait()
-        return self._stored(prepared)[0] if self.world.size > 1 and self.world.is_first else sheet
+        return self._stored(prepared)[0] if self.world.count > 1 and self.world.is_first else sheet
 
     def _stored(self, prepared: Prepared) -> tuple[AnswerSheet, set[int]]:
         sheet, done, layout = AnswerSheet(len(prepared.encoded)), set[int](), prepared.layout

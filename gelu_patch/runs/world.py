@@ -4,56 +4,48 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
 
 import psutil
 import torch.distributed as dist
 
 from gelu_patch.environment import best_device
-from gelu_patch.errors import EnvironmentProblem, GeluPatchError
+from gelu_patch.errors import EnvironmentProblem
+from gelu_patch.training.processes import Processes
 
-T = TypeVar("T")
 PATIENCE = timedelta(hours=12)  # one process may be much slower than another
 _ASKED = re.compile(r"--(?:num[_-]processes|nproc[_-]per[_-]node)=?(\d*)$")
 
 
 @dataclass(frozen=True)
-class World:
-    """One process among ``size``; ``local`` is its number on this machine."""
+class World(Processes):
+    """One process among ``count``; ``local`` is its number on this machine."""
 
-    rank: int = 0
-    size: int = 1
     local: int = 0
 
     @classmethod
     def from_environment(cls) -> World:
         """Read what the launcher set: RANK, WORLD_SIZE, LOCAL_RANK."""
-        rank, size, local = (
+        rank, count, local = (
             int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
         )
-        return cls(rank, size, local)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes the results."""
-        return self.rank == 0
+        return cls(rank, count, local)
 
     def device(self, asked: str | None) -> str:
         """Return the device of this process: ``asked``, or the best one; one GPU each."""
         device = asked or best_device()
-        return f"cuda:{self.local}" if device == "cuda" and self.size > 1 else device
+        return f"cuda:{self.local}" if device == "cuda" and self.count > 1 else device
 
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Let the processes speak with each other for the length of the block."""
-        if self.size == 1 or dist.is_initialized():
+        if self.count == 1 or dist.is_initialized():
             yield
             return
-        dist.init_process_group("gloo", rank=self.rank, world_size=self.size, timeout=PATIENCE)
+        dist.init_process_group("gloo", rank=self.rank, world_size=self.count, timeout=PATIENCE)
         try:
             yield
         finally:
@@ -61,32 +53,8 @@ class World:
 
     def wait(self) -> None:
         """Wait until all processes are here."""
-        if self.size > 1:
+        if self.count > 1:
             dist.barrier()
-
-    def gather(self, mine: T) -> list[T]:
-        """Return what each process gives, in the order of their ranks."""
-        if self.size == 1:
-            return [mine]
-        everyone: list[Any] = [None] * self.size
-        dist.all_gather_object(everyone, mine)
-        return everyone
-
-    def first_does(self, work: Callable[[], T]) -> T:
-        """Let the first process do ``work``, and return its outcome, or raise its error, in all of them."""
-        if self.size == 1:
-            return work()
-        outcome: list[Any] = [None]
-        if self.is_first:
-            try:
-                outcome = [work()]
-            except GeluPatchError as error:
-                outcome = [error]
-        dist.broadcast_object_list(outcome, src=0)
-        if isinstance(outcome[0], GeluPatchError):
-            raise outcome[0]
-        result: T = outcome[0]
-        return result
 
 
 def check_count(running: int, asked: int | None) -> None:

@@ -228,11 +228,11 @@ def test_the_shares_of_two_processes_make_the_whole(
         def wait(self) -> None:
             """Nobody else is here."""
 
-        def gather(self, mine: Any) -> list[Any]:
+        def all_say(self, mine: Any) -> list[Any]:
             return [mine]
 
-        def first_does(self, work: Any) -> Any:
-            return work()
+        def first_only(self, do: Any) -> Any:
+            return do()
 
     monkeypatch.setattr(World, "joined", lambda self: contextlib.nullcontext())
     monkeypatch.setattr("gelu_patch.runs.evaluate.check_ranks", lambda model: None)

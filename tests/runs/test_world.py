@@ -104,14 +104,14 @@ def test_counting() -> None:
 
 def test_one_process_alone_needs_nobody() -> None:
     world = World.from_environment()
-    assert (world.rank, world.size, world.is_first) == (0, 1, True)
+    assert (world.rank, world.count, world.is_first) == (0, 1, True)
     with world.joined():
         world.wait()
-        assert world.gather("x") == ["x"]
-        assert world.first_does(lambda: 3) == 3
+        assert world.all_say("x") == ["x"]
+        assert world.first_only(lambda: 3) == 3
 
         def fails() -> None:
             raise DataError("no")
 
         with pytest.raises(DataError, match="no"):
-            world.first_does(fails)
+            world.first_only(fails)
