@@ -1,125 +1,57 @@
-"""Write docs/performance.md and the tables of README.md and docs/accuracy.md from the JSON in benchmarks/results/.
+"""Write the generated pages and tables of docs/ and README.md from the JSON in benchmarks/results/ and the registries.
 
-python benchmarks/tables.py                                 # rewrite the tables
+python benchmarks/tables.py                                 # rewrite them
 python benchmarks/tables.py --demo runs/demo/report.json    # first keep this demo's result
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import statistics
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import accuracy_table
-from speed_lib.markdown import Json, machine, table
-from speed_lib.page import page
-
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # as a script, `benchmarks` is no package
+
+from benchmarks.pages_lib.accuracy import accuracy_table  # noqa: E402
+from benchmarks.pages_lib.coverage import coverage_table  # noqa: E402
+from benchmarks.pages_lib.demo import demo_table, keep_demo  # noqa: E402
+from benchmarks.pages_lib.latency_protocol import protocol_table  # noqa: E402
+from benchmarks.pages_lib.method_cards import method_cards  # noqa: E402
+from benchmarks.pages_lib.overhead import overhead_table  # noqa: E402
+from benchmarks.pages_lib.pays import pays_table  # noqa: E402
+from benchmarks.pages_lib.status import status_page  # noqa: E402
+from benchmarks.speed_lib.page import page as performance_page  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results"
-PERFORMANCE = ROOT / "docs" / "performance.md"
+Maker = Callable[[Path], str]
+
+# Whole pages, and what makes them.
+PAGES: dict[str, Maker] = {
+    "docs/activations.md": method_cards,
+    "docs/performance.md": performance_page,
+    "docs/status.md": status_page,
+}
+# Tables inside of pages: the page, the table's name in it, and what makes it.
+TABLES: tuple[tuple[str, str, Maker], ...] = (
+    ("README.md", "pays", pays_table),
+    ("docs/guide/inspect.md", "coverage", coverage_table),
+    ("docs/guide/measure.md", "aa", protocol_table),
+    ("docs/demo.md", "demo", demo_table),
+    ("docs/overhead.md", "overhead", overhead_table),
+    ("docs/accuracy.md", "accuracy", accuracy_table),
+)
 
 
-def keep_demo(report: Path) -> None:
-    """Copy a demo report without times and curves: its summary is what the table shows."""
-    content = json.loads(report.read_text(encoding="utf-8"))
-    for arm in content["arms"]:
-        for entry in arm["latency"]:
-            entry["values"] = []
-        for run in (arm["training"] or {}).get("per_seed", []):
-            run["curve"] = []
-        arm["tool"]["command"] = []
-        arm["subject"]["plan"] = []
-    content["tool"]["command"] = ["gelu-patch", "demo"]
-    (RESULTS / "demo.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def overhead_table() -> str:
-    result = json.loads((RESULTS / "overhead.json").read_text(encoding="utf-8"))
-    rows = [
-        (name, f"{statistics.median(values) * 1e3:.1f} ms", f"{max(values) * 1e3:.1f} ms", str(len(values)))
-        for name, values in result["samples"].items()
-    ]
-    measured = f"Measured by `benchmarks/overhead.py` at {result['git']} on {machine(result['environment'])}."
-    return f"{table(('what', 'median', 'worst', 'samples'), rows)}\n\n{measured}"
-
-
-def coverage_table() -> str:
-    coverage = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
-    threads = json.loads((RESULTS / "threads.json").read_text(encoding="utf-8"))
-    totals = coverage["totals"]
-    rows = [
-        (
-            "model folders of Transformers: tried / executed a GELU",
-            f"{totals['folders']} / {totals['folders_executed']}",
-        ),
-        (
-            "model classes: tried / ran / executed a GELU / passed every check",
-            f"{totals['classes']:,} / {totals['classes_ran']:,} / {totals['classes_executed']:,} / "
-            f"{totals['classes_passed']:,}",
-        ),
-        (
-            "GELU executions: before / surviving a swap to ReLU",
-            f"{totals['executions']:,} / {totals['survivors']:,}",
-        ),
-        ("swap of the same mathematics: largest difference", f"{totals['exact_largest']:.1e}"),
-        (
-            "classes not bit-equal after undoing / whose second instance changed meanwhile",
-            f"{totals['not_reverted']} / {totals['bystander_changed']}",
-        ),
-        (
-            f"{threads['reading_threads']} threads infer for {threads['seconds']:.0f} s while another patches and "
-            "reverts: forwards / patches / wrong outputs",
-            f"{threads['inferences']:,} / {threads['patches']:,} / {threads['wrong']}",
-        ),
-    ]
-    measured = (
-        f"Measured by `benchmarks/coverage.py` at {coverage['git']} and `benchmarks/threads.py` at {threads['git']} on "
-        f"{machine(coverage['environment'])}. Classes that did not run, and why: `docs/coverage.md`."
-    )
-    return f"{table(('what', 'measured'), rows)}\n\n{measured}"
-
-
-def demo_table() -> str:
-    result = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))
-    arms = {arm["name"]: arm for arm in result["arms"]}
-    rows = [_arm_row(arms["stock"], None)]
-    rows += [_arm_row(arms[comparison["title"]], comparison) for comparison in result["comparisons"]]
-    header = ("arm", "accuracy", "difference to stock", "forward 1x32, ratio", "saved for backward", "verdict")
-    checks = "\n".join(
-        f"* {check['name']}: {check['measured']} ({'passed' if check['passed'] else 'FAILED'}; bar: {check['bar']})"
-        for check in result["checks"]
-    )
-    when = f"{result['created'][:10]}, {result['duration_s']:.0f} s, {machine(result['environment'])}"
-    measured = f"One run of `make demo` ({when}; a noisy machine: read the latency with its interval)."
-    return f"{table(header, rows)}\n\n{checks}\n\n{measured}"
-
-
-def _arm_row(arm: Json, comparison: Json | None) -> list[str]:
-    accuracy = next(each for each in arm["quality"] if each["metric"] == "accuracy")
-    low, high = accuracy["ci"]
-    row = [arm["name"], f"{accuracy['value']:.1%} [{low:.1%}, {high:.1%}]"]
-    saved = f"{arm['memory'][0]['saved_for_backward_bytes'] / 2**20:.1f} MiB"
-    if comparison is None:
-        return [*row, "", "1", saved, ""]
-    paired = next(each for each in comparison["results"] if each["metric"] == "accuracy")
-    ends = ", ".join(f"{100 * end:+.2f}" for end in paired["ci"])
-    timed = comparison["latency"][0]
-    ratio = f"{timed['ratio']:.3f} [{timed['ci'][0]:.3f}, {timed['ci'][1]:.3f}]"
-    return [*row, f"{100 * paired['diff']:+.2f} pp [{ends}]", ratio, saved, comparison["verdict"]]
-
-
-def certificate_table() -> str:
-    result = accuracy_table.read(RESULTS / "certificate.json")
-    seconds = sum({each.case: each.seconds for each in result.checks}.values())
-    levels = sorted({each.note for each in result.checks if each.note})
-    missing = f" Not run: {', '.join(result.not_run)}." if result.not_run else ""
-    measured = (
-        f"Measured by `gelu-patch verify` at {result.git} in {seconds:.0f} s on {machine(result.environment)}; "
-        f"level of the C extension: {', '.join(levels)}.{missing}"
-    )
-    return f"{table(accuracy_table.HEADER, accuracy_table.rows(result))}\n\n{measured}"
+def with_table(text: str, name: str, content: str) -> str:
+    """Return the page with ``content`` between the marks of the table ``name``."""
+    begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    assert len(pattern.findall(text)) == 1, f"no place, or more than one, for the table {name}"
+    before, after = pattern.split(text)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def main() -> None:
@@ -127,24 +59,12 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, help="report.json of a finished demo, to be kept")
     arguments = parser.parse_args()
     if arguments.demo:
-        keep_demo(arguments.demo)
-    for path, makers in TABLES.items():
-        text = (ROOT / path).read_text(encoding="utf-8")
-        for name, make in makers.items():
-            begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-            pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-            assert pattern.search(text), f"{path} has no place for the table {name}"
-            before, after = pattern.split(text, maxsplit=1)
-            text = f"{before}{begin}\n{make()}\n{end}{after}"
-        (ROOT / path).write_text(text, encoding="utf-8")
-    PERFORMANCE.write_text(page(RESULTS), encoding="utf-8")
-
-
-# Where each table stands, and what makes it.
-TABLES = {
-    "README.md": {"overhead": overhead_table, "demo": demo_table, "coverage": coverage_table},
-    "docs/accuracy.md": {"accuracy": certificate_table},
-}
+        keep_demo(arguments.demo, RESULTS)
+    for path, name, make in TABLES:
+        file = ROOT / path
+        file.write_text(with_table(file.read_text(encoding="utf-8"), name, make(RESULTS)), encoding="utf-8")
+    for path, make in PAGES.items():
+        (ROOT / path).write_text(make(RESULTS), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,9 +46,9 @@ class Activation:
     ``formula`` and ``derivative`` map float64 arrays of any shape to float64 arrays of the same shape; they
     are the truth that every kernel is tested against. ``family`` is "gelu" for exact GELU and its
     approximations, which are the sites that a patch looks for; other activations are only targets.
-    ``source`` names the paper and section of the formula. ``kinks`` are the x where the derivative jumps: there its
-    value is a convention, and kernels are not checked. ``approximates`` is set where ``derivative`` is on purpose not
-    that of ``formula``.
+    ``source`` names the paper and section of the formula; ``use`` says when one would choose it. ``kinks`` are the x
+    where the derivative jumps: there its value is a convention, and kernels are not checked. ``approximates`` is set
+    where ``derivative`` is on purpose not that of ``formula``.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Activation:
     derivative: Formula
     summary: str
     source: str
+    use: str = ""
     family: str = "other"
     kinks: tuple[float, ...] = ()
     approximates: ApproximateDerivative | None = None

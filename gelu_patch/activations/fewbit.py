@@ -48,6 +48,7 @@ def _register(bits: int, rms: float, largest: float) -> None:
             derivative=steps,
             summary=f"exact GELU; its derivative has {2**bits} levels, {bits} bits kept of an element",
             source="arXiv:2202.00441, section 3",
+            use="training where a dropout follows the activation, so that its output is kept anyway",
             family="gelu",
             approximates=ApproximateDerivative(GELU.name, rms, largest),
         ),

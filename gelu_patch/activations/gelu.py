@@ -88,6 +88,7 @@ GELU = register_activation(
         derivative=_erf_derivative,
         summary="exact GELU, x * Phi(x) with Phi the normal distribution function (erf)",
         source="arXiv:1606.08415, section 2",
+        use="checkpoints trained with it: BERT, RoBERTa, ViT, Whisper",
         family="gelu",
     ),
     aliases=("gelu_erf", "gelu_python"),
@@ -100,6 +101,7 @@ register_activation(
         derivative=_tanh_derivative,
         summary="0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
         source="arXiv:1606.08415, section 2",
+        use="checkpoints trained with it: GPT-2, T5 v1.1, Gemma; elsewhere it is another function, though a near one",
         family="gelu",
     ),
     # The first one is written into configs: of these classes it is the one that runs PyTorch's own op.
@@ -113,6 +115,7 @@ register_activation(
         derivative=_quick_derivative,
         summary="x * sigmoid(1.702 x)",
         source="arXiv:1606.08415, section 2",
+        use="checkpoints trained with it: CLIP; a cheap form for training from scratch",
         family="gelu",
     ),
     aliases=("quick_gelu",),
@@ -125,6 +128,7 @@ register_activation(
         derivative=_clipped_derivative,
         summary="exact GELU with the output clipped to [-10, 10]",
         source="Wu et al., arXiv:2004.09602 (GELU10 of their BERT experiments)",
+        use="checkpoints that were made for 8-bit quantisation with it",
         family="gelu",
         kinks=(CLIP,),  # GELU(10) is 10 - 1e-22
     ),

@@ -43,6 +43,7 @@ register_activation(
         derivative=_relu_derivative,
         summary="max(x, 0); the derivative at 0 is 0, as in PyTorch",
         source="Nair and Hinton, ICML 2010, section 2",
+        use="after fine-tuning only; its zeros can be skipped (Mirzadeh et al., arXiv:2310.04564)",
         kinks=(0.0,),
     ),
 )
@@ -54,6 +55,7 @@ register_activation(
         derivative=_relu2_derivative,
         summary="max(x, 0)^2",
         source="So et al., Primer, arXiv:2109.08668, section 3",
+        use="training from scratch, or long fine-tuning",
     ),
 )
 
@@ -64,6 +66,7 @@ register_activation(
         derivative=_silu_derivative,
         summary="x * sigmoid(x), also called swish",
         source="Elfwing et al., arXiv:1702.03118, section 2",
+        use="fine-tuning towards kernels that exist for gated SiLU",
     ),
     aliases=("swish",),
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.accuracy_table import HEADER, read, rows
+from benchmarks.pages_lib.accuracy import HEADER, read, rows
 from gelu_patch.checking import check_kernels
 from gelu_patch.checking.certificate import Certificate, plan_cases
 from gelu_patch.checking.inputs import DTYPES, dtype_of

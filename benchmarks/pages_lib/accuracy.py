@@ -8,6 +8,8 @@ from pathlib import Path
 from gelu_patch.checking.certificate import Certificate
 from gelu_patch.checking.results import KernelCheck, RegionErrors
 
+from ..speed_lib.markdown import machine, table
+
 HEADER = (
     "activation", "dtype", "direction", "inputs", "max ulp, x ≥ -9", "max ulp, x < -9", "error where y' crosses 0",
     "not nearest, -9 ≤ x < 5", "not finite", "of the bound", "less exact than PyTorch in",
@@ -70,3 +72,16 @@ def _not_nearest(check: KernelCheck) -> str:
 
 def _not_finite(check: KernelCheck) -> str:
     return f"{sum(row.not_finite for row in check.regions):,}"
+
+
+def accuracy_table(results: Path) -> str:
+    """Return the table of docs/accuracy.md."""
+    result = read(results / "certificate.json")
+    seconds = sum({each.case: each.seconds for each in result.checks}.values())
+    levels = sorted({each.note for each in result.checks if each.note})
+    missing = f" Not run: {', '.join(result.not_run)}." if result.not_run else ""
+    measured = (
+        f"Measured by `gelu-patch verify` at {result.git} in {seconds:.0f} s on {machine(result.environment)}; "
+        f"level of the C extension: {', '.join(levels)}.{missing}"
+    )
+    return f"{table(HEADER, rows(result))}\n\n{measured}"

@@ -1,0 +1,1 @@
+"""What the generated tables and pages of docs/ and README.md say, each from results in benchmarks/results/."""
