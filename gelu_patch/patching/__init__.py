@@ -2,7 +2,7 @@
 
 from gelu_patch.patching.act2fn import patch_act2fn
 from gelu_patch.patching.config_names import stock_config
-from gelu_patch.patching.current import current_plan
+from gelu_patch.patching.current import current_plan, fallen_back
 from gelu_patch.patching.loading import apply_sidecar, class_named_in, load_patched
 from gelu_patch.patching.persist import save_patched
 from gelu_patch.patching.plan import Change, Plan, Rejection
@@ -25,6 +25,7 @@ __all__ = [
     "check_ranks",
     "class_named_in",
     "current_plan",
+    "fallen_back",
     "load_patched",
     "load_sidecar",
     "patch_act2fn",

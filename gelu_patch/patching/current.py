@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import nn
 
 from gelu_patch.activations.base import activations
 from gelu_patch.activations.recognise import describe
 from gelu_patch.blocks import fusable
-from gelu_patch.kernels import KernelActivation
+from gelu_patch.kernels import KernelActivation, Rejected, Request, kernels
 from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.patching.plan import Change, Plan
 from gelu_patch.patching.selectors import SAME_MATHEMATICS
@@ -76,6 +77,30 @@ def current_activations(model: nn.Module) -> dict[str, str]:
                 for name in place.child_names(expression.key):
                     found.setdefault(name, activation)
     return found
+
+
+def fallen_back(model: nn.Module) -> dict[str, str]:
+    """Return, by site, why a kernel that was put there does not serve what the model is now; PyTorch's ops run instead.
+
+    A patched model that is moved to another device or dtype can come to that.
+    """
+    reasons = {}
+    for site in patched_sites(model):
+        module = site.target
+        assert isinstance(module, KernelActivation)
+        answer = kernels.get(module.kernel).answer(request_at(model, site, module.activation))
+        if isinstance(answer, Rejected):
+            reasons[site.name] = answer.reason
+    return reasons
+
+
+def request_at(model: nn.Module, site: Site, activation: str) -> Request:
+    """Return what is asked of a kernel there, by the parameters of the parent or the model."""
+    for module in (*(owner.parent for owner in site.owners), model):
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                return Request(activation, parameter.device.type, parameter.dtype)
+    return Request(activation, "cpu", torch.get_default_dtype())
 
 
 def class_name(model: nn.Module) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from gelu_patch.blocks import fusable
 from gelu_patch.errors import NothingToPatch, UsageError
-from gelu_patch.kernels import KernelActivation, Request, select
+from gelu_patch.kernels import KernelActivation, select
 from gelu_patch.memory import DEFAULT, Memory, checked
+from gelu_patch.patching.current import request_at
 from gelu_patch.patching.plan import Change, Plan, Rejection
 from gelu_patch.patching.selectors import (
     SAME_MATHEMATICS,
@@ -83,7 +83,7 @@ def _decide(
     assert before is not None  # a GELU site is a recognised one
     after = before if wanted == SAME_MATHEMATICS else wanted
     try:
-        kernel = select(_request(model, site, after)).kernel
+        kernel = select(request_at(model, site, after)).kernel
     except UsageError as error:
         return reject(error.why or error.what)
     current = site.target
@@ -112,12 +112,3 @@ _SHARED = (
 
 def _target_of(name: str, site: Site, rules: tuple[tuple[str, str], ...]) -> str | None:
     return next((to for glob, to in rules if name_matches(glob, name, site)), None)
-
-
-def _request(model: nn.Module, site: Site, activation: str) -> Request:
-    """The device and dtype of the site: those of its parent's first floating parameter, or of the model's."""
-    for module in (*(owner.parent for owner in site.owners), model):
-        for parameter in module.parameters():
-            if parameter.is_floating_point():
-                return Request(activation, parameter.device.type, parameter.dtype)
-    return Request(activation, "cpu", torch.get_default_dtype())

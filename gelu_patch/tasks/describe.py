@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from gelu_patch.kernels import kernels
-from gelu_patch.patching import current_plan
+from gelu_patch.patching import current_plan, fallen_back
 from gelu_patch.reporting.predictions import digest
 from gelu_patch.reporting.schema import Data, PatchedSite, PatchSummary, Subject
 from gelu_patch.sites import inspect_model
@@ -34,7 +34,7 @@ def describe_model(model: nn.Module) -> Subject:
 
 def describe_patch(model: nn.Module) -> PatchSummary:
     """Return what is patched on ``model`` right now, site by site."""
-    plan = current_plan(model)
+    plan, reasons = current_plan(model), fallen_back(model)
     return PatchSummary(
         target=plan.target,
         n_patched=len(plan.changes),
@@ -46,6 +46,7 @@ def describe_patch(model: nn.Module) -> PatchSummary:
                 to=change.after,
                 kernel=change.kernel,
                 kernel_version=kernels.get(change.kernel).version,
+                fallback=reasons.get(change.site),
             )
             for change in plan.changes
         ],
