@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gelu_patch.reporting.run_folder import HTML, MARKDOWN, REPORT
 from gelu_patch.runs.progress import ConsoleProgress
 
 SHELF = Path("docs/gallery/minilm_rotten_tomatoes")
+WINDOW = "1100,900"
 FEWEST_TEST_SENTENCES = 2000  # below this a report is not put on the shelf
 
 
@@ -41,6 +43,18 @@ def main(arguments: list[str] | None = None) -> None:
     for name in (REPORT, MARKDOWN, HTML):
         shutil.copyfile(given.runs / name, given.output_dir / name)
         console.print(f"wrote {given.output_dir / name}")
+    console.print(picture(given.output_dir / HTML))
+
+
+def picture(page: Path) -> str:
+    """Photograph the first screen of the page, for README.md, and say whether that was possible."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        return f"no picture of {page}: chromium is not installed"
+    image = page.with_suffix(".png").resolve()
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={WINDOW}")
+    subprocess.run([browser, *flags, f"--screenshot={image}", page.resolve().as_uri()], check=True, capture_output=True)
+    return f"wrote {page.with_suffix('.png')}"
 
 
 if __name__ == "__main__":

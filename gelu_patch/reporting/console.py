@@ -16,7 +16,7 @@ from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Arm, Comparison, VerdictName
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.views import policy_facts
-from gelu_patch.reporting.wording import divergence_sentence, perplexity_sentence
+from gelu_patch.reporting.wording import divergence_sentence, doubts, perplexity_sentence
 
 _COLOURS: dict[VerdictName, str] = {
     "SHIP": "bold green",
@@ -94,9 +94,8 @@ def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
         )
     if comparison.differences:
         yield "differs", Text("; ".join(comparison.differences))
-    for result in comparison.results:
-        if result.gated:
-            yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+    gated = (result for result in comparison.results if result.gated)
+    yield from (("warning", Text(doubt, style="yellow")) for doubt in doubts(gated))
     yield from (("warning", Text(warning, style="yellow")) for warning in comparison.warnings)
     yield "margins", Text("; ".join(policy_facts(comparison.policy)))
 

@@ -46,6 +46,7 @@ def html_report(report: Report) -> str:
             "memory": memory_plot(report.arms),
             "share": share_plot(report.activation_share),
         },
+        overview=tables.overview_table(report.comparisons),
         comparisons=[views.comparison_view(report, comparison) for comparison in report.comparisons],
         worth_it=worth_it(report),
         bench_tables=[table for table in bench_tables(report) if table.caption in _MEASURED_ALONE],

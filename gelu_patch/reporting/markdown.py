@@ -9,6 +9,7 @@ from gelu_patch.reporting import tables, views
 from gelu_patch.reporting.printable import printable_model
 from gelu_patch.reporting.schema import Comparison, Report, VerdictName
 from gelu_patch.reporting.training_tables import training_tables
+from gelu_patch.reporting.wording import doubts
 
 _MOST_TRAINING_ROWS = 40
 MAXIMUM_BYTES = 60_000  # a GitHub comment holds 65,536 characters
@@ -69,6 +70,8 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def _text(report: Report, *, flips: int, details: bool = True) -> str:
     lines = [_title(report), ""]
+    if len(report.comparisons) > 1:
+        lines += _table(tables.overview_table(report.comparisons))
     for comparison in report.comparisons:
         lines += _comparison(comparison, flips=flips, details=details)
     lines += _checks(report)
@@ -86,7 +89,7 @@ def _title(report: Report) -> str:
 def _comparison(comparison: Comparison, *, flips: int, details: bool, heading: str = "##") -> Iterator[str]:
     yield from (f"{heading} {escape(comparison.title)}", "", _verdict_line(comparison), "")
     yield from _table(tables.summary_table(comparison))
-    yield from _bullets(f"⚠️ {warning}" for result in comparison.results for warning in result.warnings)
+    yield from _bullets(f"⚠️ {doubt}" for doubt in doubts(comparison.results))
     if not details:
         return
     yield from _folded("Why this verdict", _bullets(comparison.reasons))

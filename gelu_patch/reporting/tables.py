@@ -38,6 +38,12 @@ class Table:
         return replace(self, rows=self.rows[count:])
 
 
+def overview_table(comparisons: Sequence[Comparison]) -> Table:
+    """Return one row per comparison: its verdict, and why."""
+    rows = [(each.title, each.verdict, each.headline.removeprefix(f"{each.verdict}: ")) for each in comparisons]
+    return Table("Verdicts", ("candidate", "result", "why"), rows)
+
+
 def quality_table(comparison: Comparison) -> Table:
     """Return one row per quality metric."""
     rows = []

@@ -17,6 +17,7 @@ from gelu_patch.reporting.wording import (
     IDENTICAL,
     beyond_margin,
     divergence_sentence,
+    doubts,
     failed_control,
     latency_sentence,
     memory_sentence,
@@ -179,8 +180,7 @@ def _reasons(evidence: Evidence) -> Iterator[str]:
             yield perplexity_sentence(result)
     yield from (latency_sentence(r) for r in evidence.latency)
     yield from (memory_sentence(r) for r in evidence.memory)
-    for result in evidence.results:
-        yield from (f"{shown(result).label}: {warning}" for warning in result.warnings)
+    yield from doubts(evidence.results)
     yield from evidence.broken
     if evidence.divergence and (evidence.divergence.baseline or evidence.divergence.candidate):
         yield divergence_sentence(evidence.divergence)

@@ -52,7 +52,7 @@ def comparison_view(report: Report, comparison: Comparison) -> dict[str, Any]:
         "why": comparison.headline.removeprefix(f"{name}: "),
         "reasons": comparison.reasons,
         "differences": comparison.differences,
-        "warnings": [warning for result in comparison.results for warning in result.warnings],
+        "warnings": wording.doubts(comparison.results),
         "policy": policy_facts(comparison.policy),
         "covers": covered(report, comparison),
         "not_covered": not_covered(comparison),

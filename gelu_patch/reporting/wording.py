@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,6 +28,15 @@ class Shown:
     interval: str
     margin: str
     state: str
+
+
+def doubts(results: Iterable[Result]) -> list[str]:
+    """Return the warnings about these metrics, each with the names of the metrics that it is about."""
+    named: dict[str, list[str]] = {}
+    for result in results:
+        for warning in result.warnings:
+            named.setdefault(warning, []).append(shown(result).label)
+    return [f"{', '.join(names)}: {warning}" for warning, names in named.items()]
 
 
 @contextmanager

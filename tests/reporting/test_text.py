@@ -7,7 +7,7 @@ from gelu_patch.reporting.console import comparison_text
 from gelu_patch.reporting.markdown import ICONS, MAXIMUM_BYTES, escape, markdown_report
 from gelu_patch.reporting.schema import Report
 from gelu_patch.reporting.verdict import EXIT_CODES
-from gelu_patch.reporting.wording import binary_size, seconds, shown, signed
+from gelu_patch.reporting.wording import binary_size, doubts, seconds, shown, signed
 from tests.reporting import made_up
 
 
@@ -31,6 +31,21 @@ def test_markdown_is_short_and_says_every_verdict(full_report: Report) -> None:
         assert f"{ICONS[comparison.verdict]} **{escape(comparison.headline)}**" in text
     assert text.count("| metric |") == len(full_report.comparisons)
     assert "undo: bit-equal" in text
+
+
+def test_several_verdicts_are_seen_at_a_glance(full_report: Report) -> None:
+    table = markdown_report(full_report).split("\n## ")[0]
+    for comparison in full_report.comparisons:
+        row = next(line for line in table.splitlines() if line.startswith(f"| {escape(comparison.title)} |"))
+        assert comparison.verdict in row
+    one = full_report.model_copy(update={"comparisons": full_report.comparisons[:1]})
+    assert "| candidate |" not in markdown_report(one)
+
+
+def test_a_warning_names_its_metrics_and_is_said_once() -> None:
+    found = compare_runs(made_up.run(n=50, wrong=5), made_up.run("x", n=50, wrong=5)).results
+    accuracy, loss = (result.model_copy(update={"warnings": ["too few"]}) for result in found[:2])
+    assert doubts([accuracy, loss]) == [f"{shown(accuracy).label}, {shown(loss).label}: too few"]
 
 
 def test_every_verdict_has_an_icon() -> None:
