@@ -17,7 +17,7 @@ from gelu_patch.errors import Interrupted, OutputExists
 from gelu_patch.patching import patch_model
 from gelu_patch.reporting.files import make_directory, writable, write_text
 from gelu_patch.reporting.lock import run_lock
-from gelu_patch.reporting.policy_file import fix_policy, read_policy
+from gelu_patch.reporting.policy_file import fix_policy
 from gelu_patch.reporting.run_folder import MODEL, POLICY, RunFolder
 from gelu_patch.runs.ablation_file import AblationFile
 from gelu_patch.runs.ablation_plan import AblationPlan, PlannedRun, has_diverged
@@ -91,8 +91,8 @@ class _Ablating:
         write_text(folder / ABLATION, yaml.safe_dump(self.plan.spec.model_dump(mode="json"), sort_keys=False))
         if overwrite:
             (baseline / POLICY).unlink(missing_ok=True)
-        if self.plan.spec.policy:
-            fix_policy(baseline, read_policy(self.plan.spec.policy), "train")
+        if self.plan.policy:
+            fix_policy(baseline, self.plan.policy, "train")
         Diary(folder).write("begins or goes on")
 
     def _do(self, run: PlannedRun, overwrite: bool) -> None:

@@ -46,9 +46,9 @@ class AblationFile(ArmOptions):
 
     model_name_or_path: str = Field(description="Directory or Hub id.")
     train_file: str = Field(description="CSV, TSV, JSON lines, Parquet, text or dataset.")
-    output_dir: Path = Field(description="Folder of the ablation.")
     activations: list[str] = Field(min_length=1, description="What is compared; stock leaves the model as it is.")
     baseline: str = Field(STOCK, description="What every other activation is compared with.")
+    output_dir: Path | None = Field(None, description="Folder of the ablation, unless --output_dir names it.")
     seeds: list[Seed] = Field([0, 1, 2, 3, 4], min_length=1, description="Each activation is trained with each.")
     validation_file: str | None = Field(None, description="Scored after every epoch and at the end.")
     test_file: str | None = Field(None, description="Scored once, at the end.")

@@ -8,8 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from gelu_patch.errors import DataError, InvalidMeasurement, OutputExists
+from gelu_patch.errors import DataError, InvalidMeasurement, OutputExists, UsageError
+from gelu_patch.reporting.policy_file import read_policy
 from gelu_patch.reporting.run_folder import CONFIG, RunFolder
+from gelu_patch.reporting.schema import Policy
 from gelu_patch.reporting.tables import Table
 from gelu_patch.runs.ablation_file import AblationFile, read_ablation
 from gelu_patch.runs.evaluate import EvaluationJob, is_evaluated
@@ -42,6 +44,7 @@ class AblationPlan:
     folder: RunFolder
     jobs: Mapping[str, TrainingJob]
     test: EvaluationJob | None
+    policy: Policy | None
 
     @classmethod
     def of(
@@ -49,6 +52,11 @@ class AblationPlan:
     ) -> AblationPlan:
         """Read the file and its data. Raises UsageError, DataError and DataNotFound for what cannot be used."""
         spec = read_ablation(source)
+        output_dir = output_dir or spec.output_dir
+        if output_dir is None:
+            raise UsageError(
+                "the ablation has no folder", next_step="name an output_dir in the file, or --output_dir DIR"
+            )
         train, validation, test = (
             _read(spec, each) for each in (spec.train_file, spec.validation_file, spec.test_file)
         )
@@ -67,9 +75,10 @@ class AblationPlan:
         scored = {**shared, "where": None, "source": "", "data": test, "noise_examples": 0}
         return cls(
             spec=spec,
-            folder=RunFolder(spec.output_dir if output_dir is None else output_dir),
+            folder=RunFolder(output_dir),
             jobs={name: first.with_activation(name) for name in spec.arms},
             test=EvaluationJob(**scored) if test else None,
+            policy=read_policy(spec.policy) if spec.policy else None,
         )
 
     def arm_folder(self, activation: str) -> Path:

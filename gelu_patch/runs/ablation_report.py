@@ -9,7 +9,7 @@ import numpy as np
 from gelu_patch.reporting.ablation import ablation_report
 from gelu_patch.reporting.arms import SeedRuns
 from gelu_patch.reporting.outcome import write_report_files
-from gelu_patch.reporting.policy_file import policy_for, read_policy
+from gelu_patch.reporting.policy_file import policy_for
 from gelu_patch.reporting.run_folder import TRAINING_LOG, RunFolder
 from gelu_patch.reporting.schema import Report, SeedRun
 from gelu_patch.runs.ablation_plan import AblationPlan
@@ -29,12 +29,11 @@ def write_ablation_report(plan: AblationPlan, *, duration_s: float | None = None
     arms = {name: _arm(plan, name) for name in plan.jobs}
     _measure_steps_to_target(plan, arms)
     baseline = plan.arm_folder(plan.spec.baseline)
-    chosen = read_policy(plan.spec.policy) if plan.spec.policy else None
     report = ablation_report(
         plan.spec.title or _title(plan, arms),
         arms,
         baseline=plan.spec.baseline,
-        policy=policy_for(baseline, chosen),
+        policy=policy_for(baseline, plan.policy),
         command=sys.argv,
         notes=NOTES,
         duration_s=None if duration_s is None else round(duration_s, 3),

@@ -98,7 +98,8 @@ def evaluate_run(
             if resumable.begin(overwrite=overwrite):
                 progress.note(f"{folder.path} holds this very evaluation, finished: nothing was run")
             else:
-                sheet = resumable.answer(prepared, progress, f"evaluate {job.activation}")
+                arm = trained.title if trained is not None and job.activation == STOCK else ""
+                sheet = resumable.answer(prepared, progress, f"evaluate {arm or job.activation}")
 
                 def finish() -> None:
                     evaluation = prepared.finish(sheet, started=started, noise_examples=job.noise_examples)

@@ -284,7 +284,7 @@ def test_a_second_one_in_the_same_folder_is_refused(given, tmp_path):
     with run_lock(tmp_path), pytest.raises(OutputExists, match="a run is going on"):
         ablate(given, tmp_path)
     with pytest.raises(UsageError):
-        ablate({})
+        ablate(given)  # nowhere
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_yaml_reads_no_as_false():
         ({"seeds": [True]}, "seeds.0: "),
         ({"seeds": "0,1"}, "seeds: input should be a valid list"),
         ({"test_file": None}, "test_file: there is nothing to compare"),
-        ({"output_dir": None}, "output_dir: "),
+        ({"output_dir": 3}, "output_dir: "),
         ({"keep_models": "perhaps"}, "keep_models: input should be a valid boolean"),
     ],
 )
