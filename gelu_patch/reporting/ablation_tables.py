@@ -20,11 +20,10 @@ def ranking_table(ablation: Ablation) -> Table:
         "activation",
         metric,
         "SD",
-        "difference",
+        f"difference to {ablation.baseline}",
         interval,
         "p (Holm)",
-        "diverged",
-        "not told apart from",
+        "tied with",
         "result",
     )
     rows = [
@@ -34,9 +33,8 @@ def ranking_table(ablation: Ablation) -> Table:
             _spread(ablation.metric, arm.sd),
             *_difference(ablation, arm),
             MISSING if arm.p_holm is None else f"{arm.p_holm:.2g}",
-            f"{arm.diverged} of {arm.seeds}",
             ", ".join(arm.tied) or MISSING,
-            _result(ablation, arm),
+            arm.outcome + (f" ({_diverged(arm)})" if arm.diverged else ""),
         )
         for arm in ablation.arms
     ]
@@ -47,8 +45,8 @@ def stability_table(ablation: Ablation) -> Table:
     """Return how the arms trained, in the order of the ranking."""
     target = "target" if ablation.target_loss is None else f"{ablation.target_loss:.4g}"
     header = (
-        "activation", "mean loss (curve area)", "final loss", f"steps to loss {target}", "NaN steps",
-        "largest gradient norm", "near zero", "dead units", "diverged",
+        "activation", "mean loss", "final loss", f"steps to loss {target}", "NaN steps",
+        "max gradient", "near zero", "dead units", "diverged",
     )  # fmt: skip
     rows = [
         (
@@ -60,7 +58,7 @@ def stability_table(ablation: Ablation) -> Table:
             _number(arm.grad_norm_largest),
             _share(arm.near_zero),
             _share(arm.dead),
-            f"{arm.diverged} of {arm.seeds}",
+            _diverged(arm),
         )
         for arm in ablation.arms
     ]
@@ -99,7 +97,7 @@ def _reading(ablation: Ablation) -> list[str]:
     lines = [
         f"Differences are paired by seed (Student's interval over {plural(ablation.arms[0].seeds, 'seed')}). "
         f"Holm's procedure keeps the chance of any wrong difference at {level} among those from {ablation.baseline}, "
-        "and again among those of the other arms. The order inside a tie means nothing.",
+        "and again among those of the other arms. Tied is what is not told apart: its order means nothing.",
     ]
     if any(arm.diverged for arm in ablation.arms):
         lines.append("An arm with a diverged run is last, and its mean is over the other seeds: it is no answer.")
@@ -130,14 +128,14 @@ def _shown(ablation: Ablation, diff: float, interval: Interval | None) -> Shown:
     )
 
 
+def _diverged(arm: AblationArm) -> str:
+    return f"{arm.diverged} of {arm.seeds}"
+
+
 def _spread(metric: str, sd: float | None) -> str:
     if sd is None:
         return MISSING
     return f"{100 * sd:.2f} pp" if unit_of(metric) == "pp" else f"{sd:.4f}"
-
-
-def _result(ablation: Ablation, arm: AblationArm) -> str:
-    return arm.outcome if arm.outcome in ("baseline", "diverged") else _VERBS[arm.outcome].format(ablation.baseline)
 
 
 def _steps(ablation: Ablation, arm: AblationArm) -> str:

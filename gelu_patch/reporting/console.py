@@ -39,6 +39,11 @@ _STATE_COLOURS = {
     "LARGER": "red",
     "INVALID": "magenta",
     "INCONCLUSIVE": "yellow",
+    "better": "green",
+    "worse": "red",
+    "diverged": "red",
+    "not told apart": "yellow",
+    "no interval": "yellow",
 }
 
 

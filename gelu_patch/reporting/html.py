@@ -24,6 +24,10 @@ from gelu_patch.stats.seeds import MINIMUM_SEEDS
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMBEDDED_CHARACTERS = 300_000
 _MEASURED_ALONE = ("Latency", "Throughput")  # tables of a run of `bench`, which no comparison repeats
+_TRAINING = (
+    "Training curves: thick for the mean of the seeds, thin for each of them; where they are many, a band from the "
+    "lowest to the highest."
+)
 
 
 def html_report(report: Report) -> str:
@@ -53,6 +57,7 @@ def html_report(report: Report) -> str:
         energy=tables.energy_table(report.arms),
         ablation_tables=ablation_tables(report.ablation) if report.ablation else [],
         ablation_sentences=ablation_sentences(report.ablation) if report.ablation else [],
+        training_caption=_TRAINING,
         training_tables=training_tables(report.arms),
         environment_rows=views.environment_rows(report),
         commands=views.commands(report),

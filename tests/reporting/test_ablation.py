@@ -102,7 +102,7 @@ def test_a_diverged_arm_is_last_and_compared_with_none_and_the_others_stay() -> 
     assert report.exit_code == 0
     assert report.warnings == ["gelu_quick: 1 of its runs diverged"]
     assert by_name(report)["silu"].outcome == "worse"
-    assert ranking_table(report.ablation).rows[-1][-1] == "diverged"
+    assert ranking_table(report.ablation).rows[-1][-1] == "diverged (1 of 5)"
     assert any("is last" in line for line in ablation_sentences(report.ablation))
 
 
