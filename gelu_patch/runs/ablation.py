@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -105,6 +106,7 @@ class _Ablating:
         if plan.test is not None and not has_diverged(RunFolder(run.folder)):
             evaluate_seed(plan.test, run.folder, progress=self.progress)
         self.processes.first_only(lambda: self._tidy(run))
+        gc.collect()  # a model is in cycles; the next one needs its memory
 
     def _tidy(self, run: PlannedRun) -> None:
         """Remove what no later step needs: the checkpoints of a run that is finished, and models nobody wants."""
