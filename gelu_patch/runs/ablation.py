@@ -80,9 +80,9 @@ class _Ablating:
                 for position, run in enumerate(todo, start=len(runs) - len(todo) + 1):
                     self._do(run, overwrite)
                     first_only(lambda run=run, position=position: self._note(run, position, len(runs)))  # type: ignore[misc]
+                first_only(lambda: self._finish(runs, started))
             except (KeyboardInterrupt, Interrupted) as error:
                 raise _stopped(plan) from error
-            first_only(lambda: self._finish(runs, started))
         return RunFolder(plan.folder.path)
 
     def _begin(self, stack: ExitStack, overwrite: bool) -> None:
