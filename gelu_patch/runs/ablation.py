@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,8 +65,7 @@ class _Ablating:
 
     def go(self, *, resume: bool, overwrite: bool) -> RunFolder:
         """Do all of it; see ``ablate``."""
-        plan, started = self.plan, time.perf_counter()
-        first_only = self.processes.first_only
+        plan, first_only = self.plan, self.processes.first_only
         runs = first_only(lambda: plan.runs(overwrite=overwrite))
         if not (resume or overwrite):
             _refuse_begun(plan, runs)
@@ -80,7 +78,7 @@ class _Ablating:
                 for position, run in enumerate(todo, start=len(runs) - len(todo) + 1):
                     self._do(run, overwrite)
                     first_only(lambda run=run, position=position: self._note(run, position, len(runs)))  # type: ignore[misc]
-                first_only(lambda: self._finish(runs, started))
+                first_only(lambda: self._finish(runs))
             except (KeyboardInterrupt, Interrupted) as error:
                 raise _stopped(plan) from error
         return RunFolder(plan.folder.path)
@@ -128,11 +126,11 @@ class _Ablating:
         Diary(self.plan.folder.path).write(line)
         self.progress.note(line)
 
-    def _finish(self, runs: Sequence[PlannedRun], started: float) -> None:
+    def _finish(self, runs: Sequence[PlannedRun]) -> None:
         for activation in self.plan.jobs:
             folders = [run.folder for run in runs if run.activation == activation]
             join_seeds(RunFolder(self.plan.arm_folder(activation)), folders)
-        write_ablation_report(self.plan, duration_s=time.perf_counter() - started)
+        write_ablation_report(self.plan)
         Diary(self.plan.folder.path).write("finished")
 
 

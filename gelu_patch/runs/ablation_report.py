@@ -24,8 +24,11 @@ NOTES = (
 )
 
 
-def write_ablation_report(plan: AblationPlan, *, duration_s: float | None = None) -> Report:
-    """Write ``report.json``, ``report.md`` and ``report.html`` of a finished ablation, and return the report."""
+def write_ablation_report(plan: AblationPlan) -> Report:
+    """Write ``report.json``, ``report.md`` and ``report.html`` of a finished ablation, and return the report.
+
+    Its duration is that of all runs together, whenever they were made.
+    """
     arms = {name: _arm(plan, name) for name in plan.jobs}
     _measure_steps_to_target(plan, arms)
     baseline = plan.arm_folder(plan.spec.baseline)
@@ -36,7 +39,7 @@ def write_ablation_report(plan: AblationPlan, *, duration_s: float | None = None
         policy=policy_for(baseline, plan.policy),
         command=sys.argv,
         notes=NOTES,
-        duration_s=None if duration_s is None else round(duration_s, 3),
+        duration_s=round(sum(run.report.duration_s or 0.0 for arm in arms.values() for run in arm.runs), 3),
     )
     for arm in report.arms:  # over all seeds, where the run of one seed has its own
         arm.quality = RunFolder(plan.arm_folder(arm.name)).report.quality
