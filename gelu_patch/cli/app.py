@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gelu_patch.cli import bench, compare, demo, doctor, evaluate, inspect, report, train, verify
+from gelu_patch.cli import ablate, bench, compare, demo, doctor, evaluate, inspect, report, train, verify
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import GeluPatchError
 from gelu_patch.training.settings import NEWEST
@@ -35,6 +35,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)

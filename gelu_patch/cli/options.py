@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel, Field, field_validator
 from rich.console import Console
 
 from gelu_patch.environment import OFFLINE_VARIABLES
-from gelu_patch.memory import DEFAULT, checked
+from gelu_patch.runs.options import Arm as Arm
+from gelu_patch.runs.options import Columns as Columns
 
 if TYPE_CHECKING:
     from gelu_patch.reporting.run_folder import RunFolder
@@ -30,45 +30,6 @@ OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder of 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Device = Annotated[str, typer.Option("--device", help="Where: cpu, cuda, ...")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-
-
-class Arm(BaseModel):
-    """The fields of ``runs.job.Job``, which imports torch and therefore cannot be read here."""
-
-    activation: str = Field(
-        "stock",
-        description="gelu_fused (same mathematics, best kernel), the name of an activation such as gelu_tanh or "
-        "relu, or stock to leave the model as it is.",
-    )
-    where: list[str] | None = Field(None, description="Glob on site paths; may be repeated.")
-    memory: str = Field(
-        DEFAULT,
-        description="What training keeps for backward: balanced (computes activations again, same gradients), speed "
-        "(keeps everything) or max (keeps least).",
-    )
-    task: str = Field(
-        "text-classification", description="What the model is asked: text-classification, causal-lm or masked-lm."
-    )
-    per_device_eval_batch_size: int = Field(
-        32, ge=1, description="Examples per forward in evaluation.", json_schema_extra={"flag": "batch_size"}
-    )
-    trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
-    revision: str | None = Field(None, description="Branch, tag or commit of a Hub model.")
-
-    @field_validator("memory")
-    @classmethod
-    def _known_memory(cls, value: str) -> str:
-        return checked(value)
-
-
-class Columns(BaseModel):
-    """Which columns of a file hold what; found by their usual names when not given."""
-
-    text_column: str | None = Field(None, description="Column of the texts.")
-    text_pair_column: str | None = Field(None, description="Column of the second texts.")
-    label_column: str | None = Field(None, description="Column of the labels.")
-    id_column: str | None = Field(None, description="Column of the example ids.")
-    group_column: str | None = Field(None, description="Column that says which examples belong together.")
 
 
 def _go_offline(wanted: bool) -> None:

@@ -16,7 +16,8 @@ from gelu_patch.reporting.run_folder import COMPARE, REPORT, RunFolder
 from gelu_patch.reporting.schema import Arm, CurvePoint, Latency, Report, Subject, Training
 from gelu_patch.reporting.series import quantiles
 
-CURVE_POINTS = 400
+CURVE_POINTS = 400  # of an arm, over all its seeds
+FEWEST_POINTS = 50  # of a seed
 
 
 class Run(Protocol):
@@ -144,13 +145,14 @@ def _few_times(entry: Latency) -> Latency:
 def _thinned(training: Training | None) -> Training | None:
     if training is None:
         return None
-    runs = [run.model_copy(update={"curve": _thin(run.curve)}) for run in training.per_seed]
+    points = max(CURVE_POINTS // max(len(training.per_seed), 1), FEWEST_POINTS)
+    runs = [run.model_copy(update={"curve": _thin(run.curve, points)}) for run in training.per_seed]
     return training.model_copy(update={"per_seed": runs})
 
 
-def _thin(curve: list[CurvePoint]) -> list[CurvePoint]:
+def _thin(curve: list[CurvePoint], points: int) -> list[CurvePoint]:
     """Keep the first, the last and evenly spaced points between them."""
-    if len(curve) <= CURVE_POINTS:
+    if len(curve) <= points:
         return curve
-    kept = np.linspace(0, len(curve) - 1, CURVE_POINTS).round().astype(int)
+    kept = np.linspace(0, len(curve) - 1, points).round().astype(int)
     return [curve[i] for i in kept]

@@ -8,7 +8,7 @@ from typing import Any
 
 from gelu_patch.environment import DISTRIBUTION, git_commit, package_version
 from gelu_patch.errors import GeluPatchError, InvalidMeasurement, NotComparable, UsageError
-from gelu_patch.reporting.arms import Run, arm_names, arm_of, run_label, runs_of
+from gelu_patch.reporting.arms import Run, SeedRuns, arm_names, arm_of, run_label, runs_of
 from gelu_patch.reporting.comparability import (
     broken_controls,
     describe_differences,
@@ -76,7 +76,7 @@ class _Measured:
 
 def _measured(baseline: Run, candidate: Run, policy: Policy, title: str) -> _Measured:
     old, new = baseline.report, candidate.report
-    pairs = pair_seeds(baseline, candidate) if max(len(runs_of(arm)) for arm in (baseline, candidate)) > 1 else []
+    pairs = pair_seeds(baseline, candidate) if any(isinstance(arm, SeedRuns) for arm in (baseline, candidate)) else []
     details: dict[str, Any] = {}
     if pairs:
         for pair in pairs:

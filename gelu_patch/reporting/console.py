@@ -12,8 +12,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gelu_patch.reporting import tables
+from gelu_patch.reporting.ablation_tables import ablation_sentences, ablation_tables
 from gelu_patch.reporting.printable import printable_model
-from gelu_patch.reporting.schema import Arm, Comparison, VerdictName
+from gelu_patch.reporting.schema import Ablation, Arm, Comparison, VerdictName
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.views import policy_facts
 from gelu_patch.reporting.wording import divergence_sentence, doubts, perplexity_sentence
@@ -38,6 +39,11 @@ _STATE_COLOURS = {
     "LARGER": "red",
     "INVALID": "magenta",
     "INCONCLUSIVE": "yellow",
+    "better": "green",
+    "worse": "red",
+    "diverged": "red",
+    "not told apart": "yellow",
+    "no interval": "yellow",
 }
 
 
@@ -53,6 +59,19 @@ def comparison_text(comparison: Comparison, arms: Sequence[Arm] = (), *, width: 
     console = Console(file=target, width=width, color_system=None, legacy_windows=False)
     console.print(comparison_view(comparison, arms))
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()).strip("\n")
+
+
+def ablation_view(ablation: Ablation) -> RenderableType:
+    """Return an ablation as something that rich prints: the tables, then what they say."""
+    ablation = printable_model(ablation)
+    finding, *reading = ablation_sentences(ablation)
+    tables_and_space = (part for table in ablation_tables(ablation) for part in (table_view(table), Text()))
+    return Group(*tables_and_space, *map(Text, reading), Text(), Text(finding, style="bold"))
+
+
+def table_view(table: Table) -> RenderableType:
+    """Return one table as something that rich prints."""
+    return _Fitted(table)
 
 
 def _parts(comparison: Comparison, arms: Sequence[Arm]) -> Iterator[RenderableType]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gelu_patch.errors import MissingExtra
 from gelu_patch.reporting import tables, views, wording
+from gelu_patch.reporting.ablation_tables import ablation_sentences, ablation_tables
 from gelu_patch.reporting.bench import bench_tables, worth_it
 from gelu_patch.reporting.plots.latency import arms_ratio_plot, distribution_plot, over_time_plot, ratio_plot
 from gelu_patch.reporting.plots.memory import memory_plot
@@ -23,6 +24,10 @@ from gelu_patch.stats.seeds import MINIMUM_SEEDS
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMBEDDED_CHARACTERS = 300_000
 _MEASURED_ALONE = ("Latency", "Throughput")  # tables of a run of `bench`, which no comparison repeats
+_TRAINING = (
+    "Training curves: thick for the mean of the seeds, thin for each of them; where they are many, a band from the "
+    "lowest to the highest."
+)
 
 
 def html_report(report: Report) -> str:
@@ -51,6 +56,9 @@ def html_report(report: Report) -> str:
         worth_it=worth_it(report),
         bench_tables=[table for table in bench_tables(report) if table.caption in _MEASURED_ALONE],
         energy=tables.energy_table(report.arms),
+        ablation_tables=ablation_tables(report.ablation) if report.ablation else [],
+        ablation_sentences=ablation_sentences(report.ablation) if report.ablation else [],
+        training_caption=_TRAINING,
         training_tables=training_tables(report.arms),
         environment_rows=views.environment_rows(report),
         commands=views.commands(report),

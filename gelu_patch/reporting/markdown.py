@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from gelu_patch.reporting import tables, views
+from gelu_patch.reporting.ablation_tables import ablation_sentences, ablation_tables
 from gelu_patch.reporting.printable import printable_model
-from gelu_patch.reporting.schema import Comparison, Report, VerdictName
+from gelu_patch.reporting.schema import Ablation, Comparison, Report, VerdictName
 from gelu_patch.reporting.training_tables import training_tables
 from gelu_patch.reporting.wording import doubts
 
@@ -70,7 +71,9 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def _text(report: Report, *, flips: int, details: bool = True) -> str:
     lines = [_title(report), ""]
-    if len(report.comparisons) > 1:
+    if report.ablation:
+        lines += _ablation(report.ablation)
+    elif len(report.comparisons) > 1:
         lines += _table(tables.overview_table(report.comparisons))
     for comparison in report.comparisons:
         lines += _comparison(comparison, flips=flips, details=details)
@@ -84,6 +87,13 @@ def _text(report: Report, *, flips: int, details: bool = True) -> str:
 
 def _title(report: Report) -> str:
     return f"# {escape(report.title or report.run_id)}"
+
+
+def _ablation(ablation: Ablation) -> Iterator[str]:
+    yield from _bullets(ablation_sentences(ablation))
+    for table in ablation_tables(ablation):
+        yield from (f"## {escape(table.caption)}", "")
+        yield from _table(table)
 
 
 def _comparison(comparison: Comparison, *, flips: int, details: bool, heading: str = "##") -> Iterator[str]:

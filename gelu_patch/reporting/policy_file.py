@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gelu_patch.errors import DataError, EnvironmentProblem, UsageError
 from gelu_patch.reporting.files import write_text
 from gelu_patch.reporting.policy import make_policy
 from gelu_patch.reporting.run_folder import POLICY, now
 from gelu_patch.reporting.schema import Policy, Section
+from gelu_patch.reporting.settings_file import read_settings
 
 EXAMPLE = "margins: {accuracy: 1.0pp, latency: +2%}"
 
@@ -48,22 +47,7 @@ def read_policy(path: str | Path, margins: Mapping[str, str] | None = None) -> P
     Raises UsageError when there is no such file, it cannot be parsed, or it says what cannot be meant.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the policy {path}", why=error.strerror, next_step=f"write one, for example: {EXAMPLE}"
-        ) from error
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        kind = "TOML" if path.suffix.lower() == ".toml" else "YAML"
-        raise _refusal(path, f"it is not {kind}: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise _refusal(path, "a policy is a mapping of keys to values")
-    try:
-        found = PolicyFile.model_validate(raw)
-    except ValidationError as error:
-        raise _refusal(path, "; ".join(_problem(each) for each in error.errors())) from error
+    found = read_settings(path, PolicyFile, kind="policy", example=EXAMPLE)
     fields = found.model_dump()
     fields["margins"] |= dict(margins or {})
     try:
@@ -71,17 +55,6 @@ def read_policy(path: str | Path, margins: Mapping[str, str] | None = None) -> P
     except UsageError as error:
         why = "\n         ".join(part for part in (error.what, error.why) if part)
         raise UsageError(f"cannot use the policy {path}", why=why, next_step=error.next_step) from error
-
-
-def _refusal(path: Path, why: str) -> UsageError:
-    return UsageError(f"cannot use the policy {path}", why=why, next_step=f"for example: {EXAMPLE}")
-
-
-def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {where!r} (known: {', '.join(PolicyFile.model_fields)})"
-    return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 class FixedPolicy(Section):

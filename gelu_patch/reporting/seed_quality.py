@@ -72,6 +72,15 @@ def seed_results(pairs: Sequence[SeedPair], policy: Policy) -> list[Result]:
     return sorted(results, key=lambda result: (not result.primary, not result.gated))
 
 
+def metric_per_seed(arm: Run, metric: str, policy: Policy) -> dict[int, float | None]:
+    """Return one metric of an arm by seed, in their order: None where a training run diverged and answered nothing."""
+    answers = {seed: _answers(run) for seed, run in sorted(_by_seed("arm", arm).items())}
+    example = next((found for found in answers.values() if found is not None), None)
+    known = () if example is None else _values(example, policy, example.is_language_model)
+    value = next((of for each, of in known if each.name == metric), None)
+    return {seed: None if value is None or found is None else value(found) for seed, found in answers.items()}
+
+
 def _by_seed(name: str, arm: Run) -> dict[int, Run]:
     found: dict[int, Run] = {}
     for position, run in enumerate(runs_of(arm)):

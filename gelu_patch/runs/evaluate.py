@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import check_ranks, patch_model
 from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.patching.selectors import describe_where
-from gelu_patch.reporting.run_folder import ENVIRONMENT, RUN_LOG, RunFolder
+from gelu_patch.reporting.run_folder import ENVIRONMENT, EVALUATION, PREDICTIONS, RUN_LOG, RunFolder
 from gelu_patch.reporting.schema import Report
 from gelu_patch.runs.identity import identity_of
 from gelu_patch.runs.job import Job
@@ -96,7 +98,8 @@ def evaluate_run(
             if resumable.begin(overwrite=overwrite):
                 progress.note(f"{folder.path} holds this very evaluation, finished: nothing was run")
             else:
-                sheet = resumable.answer(prepared, progress, f"evaluate {job.activation}")
+                arm = trained.title if trained is not None and job.activation == STOCK else ""
+                sheet = resumable.answer(prepared, progress, f"evaluate {arm or job.activation}")
 
                 def finish() -> None:
                     evaluation = prepared.finish(sheet, started=started, noise_examples=job.noise_examples)
@@ -107,6 +110,22 @@ def evaluate_run(
                 except KeyboardInterrupt as error:
                     raise resumable.interrupted(prepared) from error
     return RunFolder(folder.path)
+
+
+def is_evaluated(run: RunFolder, job: EvaluationJob) -> bool:
+    """Whether a training run was scored in its own folder on the data and with the settings of ``job``.
+
+    It is asked of what is on disk: no model is loaded. What a later version of a library changes does not count.
+    """
+    try:
+        there = yaml.safe_load((run.path / EVALUATION).read_text(encoding="utf-8"))
+        data = there["identity"]["data"]
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        return False
+    if not (run.has_report and (run.path / PREDICTIONS).is_file()):
+        return False
+    asked = all(there.get(name) == getattr(job, name) for name in ("task", "max_length", "stride", "seed"))
+    return asked and (data.get("ids"), data.get("inputs")) == (job.data.ids_sha256, job.data.inputs_sha256)
 
 
 def _check_own_folder(job: EvaluationJob, trained: Report | None) -> None:

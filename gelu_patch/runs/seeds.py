@@ -6,7 +6,7 @@ A seed varies the head's initial weights, the data order and dropout together.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.train import train_run
 from gelu_patch.runs.training_job import TrainingJob
 from gelu_patch.training.accelerator import accelerator_for
+from gelu_patch.training.identity import REPORTING_ONLY, differences, name_some
 from gelu_patch.training.processes import Processes
+from gelu_patch.training.saving import CHECKPOINTS
 
 # What a later version of a library changes is no reason to train a finished seed again.
 _NOT_COMPARED = ("versions", "per_device_eval_batch_size")
@@ -64,17 +66,29 @@ def train_seeds(
     with accelerator_for(job.recipe):
         processes = Processes.here()
         processes.first_only(lambda: top.check_free(overwrite=overwrite))
-        for seed in seeds:
-            one, folder = job.with_seed(seed), RunFolder(top.path / f"seed-{seed}")
-            if not overwrite and processes.first_only(lambda one=one, folder=folder: _is_finished(folder, one)):  # type: ignore[misc]
-                progress.note(f"seed {seed} is finished already")
-                continue
-            try:
-                train_run(one, folder.path, overwrite=overwrite, progress=progress, **options)
-            except InvalidMeasurement as error:
-                progress.note(f"seed {seed}: {error.what}")
-        processes.first_only(lambda: join_seeds(top, [top.path / f"seed-{seed}" for seed in seeds]))
+        folders = [train_seed(job, seed, top.path, overwrite=overwrite, progress=progress, **options) for seed in seeds]
+        processes.first_only(lambda: join_seeds(top, folders))
     return top
+
+
+def seed_folder(arm: Path, seed: int) -> Path:
+    """Return where the run of one seed is, in the folder of its arm."""
+    return arm / f"seed-{seed}"
+
+
+def train_seed(
+    job: TrainingJob, seed: int, arm: Path, *, overwrite: bool = False, progress: Progress, **options: Any
+) -> Path:
+    """Train ``job`` with one seed, unless that is finished, and return its folder. It may have diverged."""
+    one, folder = job.with_seed(seed), RunFolder(seed_folder(arm, seed))
+    if not overwrite and Processes.here().first_only(lambda: is_finished(folder, one)):
+        progress.note(f"seed {seed} is finished already")
+        return folder.path
+    try:
+        train_run(one, folder.path, overwrite=overwrite, progress=progress, **options)
+    except InvalidMeasurement as error:
+        progress.note(f"seed {seed}: {error.what}")
+    return folder.path
 
 
 def evaluate_seeds(
@@ -85,15 +99,26 @@ def evaluate_seeds(
     folders = []
     for source in seed_folders(RunFolder.open(job.source)):
         target = None if output_dir is None else top.path / source.name
-        one = replace(job, source=str(source))
-        try:
-            folders.append(evaluate_run(one, target, overwrite=overwrite, progress=progress).path)
-        except InvalidMeasurement:
-            if not any(run.diverged for run in _training_of(RunFolder.open(source))):
-                raise
-            folders.append(source)  # a diverged seed answers nothing, and stays in the report
+        folders.append(evaluate_seed(job, source, target, overwrite=overwrite, progress=progress))
     join_seeds(top, folders)
     return top
+
+
+def evaluate_seed(
+    job: EvaluationJob,
+    source: Path,
+    target: Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Evaluate the run of one seed and return the folder with the answers; see ``evaluate_run``."""
+    try:
+        return evaluate_run(replace(job, source=str(source)), target, overwrite=overwrite, progress=progress).path
+    except InvalidMeasurement:
+        if not any(run.diverged for run in _training_of(RunFolder.open(source))):
+            raise
+        return source  # a diverged seed answers nothing, and stays in the report
 
 
 def join_seeds(top: RunFolder, folders: Sequence[Path]) -> None:
@@ -142,20 +167,28 @@ def _training_of(run: RunFolder) -> Sequence[Any]:
     return run.report.training.per_seed if run.report.training else []
 
 
-def _is_finished(folder: RunFolder, job: TrainingJob) -> bool:
-    """Whether this seed has been trained. Raises OutputExists when the run there is of another job."""
-    if not folder.has_report:
+def is_finished(folder: RunFolder, job: TrainingJob) -> bool:
+    """Whether this very job has been trained in ``folder``.
+
+    Raises OutputExists, naming what differs, when a run there, finished or not, is of another job.
+    """
+    if not folder.has_report and not (folder.path / CHECKPOINTS).is_dir():
         return False
+    here = yaml.safe_load(yaml.safe_dump(job.describe()))
     try:
         there = yaml.safe_load((folder.path / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        different = differences(_compared(there), _compared(here))
+    except (OSError, AttributeError, KeyError, yaml.YAMLError) as error:
         raise _other_job(folder, f"its {CONFIG} cannot be read") from error
-    here = yaml.safe_load(yaml.safe_dump(job.describe()))
-    different = [key for key in here if key not in _NOT_COMPARED and there.get(key) != here[key]]
     if different:
-        key = different[0]
-        raise _other_job(folder, f"{key} is {there.get(key)} there and {here[key]} here")
-    return True
+        raise _other_job(folder, name_some(different))
+    return folder.has_report
+
+
+def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the weights; the target loss only decides what is said about them."""
+    kept = {name: value for name, value in description.items() if name not in _NOT_COMPARED}
+    return kept | {"recipe": {k: v for k, v in description["recipe"].items() if k not in REPORTING_ONLY}}
 
 
 def _other_job(folder: RunFolder, why: str) -> GeluPatchError:

@@ -60,6 +60,10 @@ class TrainingJob(Job):
         """Return the same job with another seed: of the head, the data order and dropout."""
         return replace(self, recipe=self.recipe.model_copy(update={"seed": seed}))
 
+    def with_activation(self, activation: str) -> TrainingJob:
+        """Return the same job with another activation."""
+        return replace(self, activation=activation)
+
     def _fields(self) -> dict[str, Any]:
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         for part in ("train", "validation"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,7 +13,7 @@ from gelu_patch.patching import current_plan
 from gelu_patch.training.recipe import Recipe
 
 # Fields of the recipe that change what is written about a run, and nothing that it computes.
-_REPORTING_ONLY = frozenset({"target_loss"})
+REPORTING_ONLY = frozenset({"target_loss"})
 
 
 def describe(model: nn.Module, recipe: Recipe, processes: int, lengths: list[int], **more: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def describe(model: nn.Module, recipe: Recipe, processes: int, lengths: list[int
         "model": type(model).__name__,
         "trained parameters": _digest(sorted(trained.items())),
         "patch": {change.site: change.after for change in current_plan(model).changes},
-        "recipe": {k: v for k, v in recipe.model_dump(mode="json").items() if k not in _REPORTING_ONLY},
+        "recipe": {k: v for k, v in recipe.model_dump(mode="json").items() if k not in REPORTING_ONLY},
         "processes": processes,
         "examples": {"number": len(lengths), "lengths": _digest(lengths)},
         **more,
@@ -36,16 +36,25 @@ def describe(model: nn.Module, recipe: Recipe, processes: int, lengths: list[int
 
 def check_same_run(there: Mapping[str, Any], here: Mapping[str, Any], where: object) -> None:
     """Raise UsageError, naming what differs, unless a checkpoint is of the run that wants to go on from it."""
-    differences = list(_differences(there, here, ""))
-    if not differences:
+    different = differences(there, here)
+    if not different:
         return
-    shown = "; ".join(differences[:4]) + (f"; and {len(differences) - 4} more" if len(differences) > 4 else "")
     raise UsageError(
         f"{where} is of another run, so this one cannot go on from it",
-        why=shown,
+        why=name_some(different),
         next_step="repeat the command of that run, choose another --output_dir, or start anew with "
         "--overwrite_output_dir, which removes it",
     )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return a line for everything that differs between two descriptions, by its name and with both values."""
+    return list(_differences(there, here, ""))
+
+
+def name_some(different: Sequence[str]) -> str:
+    """Return the first lines as one, and how many more there are."""
+    return "; ".join(different[:4]) + (f"; and {len(different) - 4} more" if len(different) > 4 else "")
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> Iterator[str]:

@@ -45,8 +45,12 @@ class StepRecord:
     @classmethod
     def from_json(cls, line: str | bytes) -> StepRecord:
         """Return the record of a line; null becomes NaN again."""
-        values = json.loads(line)
-        values.pop("nonfinite", None)
+        return cls.from_values(json.loads(line))
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> StepRecord:
+        """Return the record of a line that ``read_log`` has parsed."""
+        values = {name: value for name, value in values.items() if name != "nonfinite"}
         return cls(**{name: _nan_for_none(value) for name, value in values.items()})
 
 

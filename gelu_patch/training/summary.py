@@ -46,9 +46,10 @@ def summarise(
         nan_steps=len(records) - len(losses),
         loss_auc=float(np.mean([(a + b) / 2 for a, b in pairwise(losses)])) if len(losses) > 1 else None,
         grad_norm_p99=float(np.percentile(norms, 99)) if norms else None,
+        grad_norm_largest=max(norms, default=None),
         last_checkpoint=last_checkpoint,
         target_loss=recipe.target_loss,
-        steps_to_target=_steps_to(recipe.target_loss, records),
+        steps_to_target=steps_to(recipe.target_loss, records),
         grad_norms=_group_norms(records),
         activations=_activations(records),
         curve=[_curve_point(record) for record in thin(records)],
@@ -72,7 +73,8 @@ def _curve_point(record: StepRecord) -> CurvePoint:
     )
 
 
-def _steps_to(target: float | None, records: Sequence[StepRecord]) -> int | None:
+def steps_to(target: float | None, records: Sequence[StepRecord]) -> int | None:
+    """Return the first step at which the mean of the last ten finite losses was at most ``target``, or None."""
     if target is None:
         return None
     finite = [record for record in records if record.is_finite]

@@ -26,6 +26,24 @@ def _mutant(function: str) -> str:
 
 # name: (code that plants the fault, the test that must fail)
 FAULTS = {
+    "an ablation whose intervals are those of one comparison alone": (
+        "import gelu_patch.reporting.ablation as m;m.holm_levels = lambda p, alpha: [alpha] * len(p)",
+        "tests/reporting/test_ablation.py::test_one_of_many_that_is_better_by_luck_is_not_told_apart",
+    ),
+    "an ablation with the first arm as its baseline, whatever was named": (
+        "import gelu_patch.reporting.ablation as m; real = m.ablation_report;"
+        "m.ablation_report = lambda title, arms, baseline, **k: real(title, arms, baseline=next(iter(arms)), **k)",
+        "tests/reporting/test_ablation.py::test_the_baseline_is_the_one_that_was_named",
+    ),
+    "a diverged arm that is ranked by the seeds that did not": (
+        "import gelu_patch.reporting.ablation as m; real = m._summary;"
+        "m._summary = lambda values, runs: real(values, runs) | {'diverged': 0}",
+        "tests/reporting/test_ablation.py::test_a_diverged_arm_is_last_and_compared_with_none_and_the_others_stay",
+    ),
+    "a finished run of another recipe that is taken for this one": (
+        "import gelu_patch.runs.seeds as m; m.differences = lambda there, here: []",
+        "tests/runs/test_ablation.py::test_a_folder_with_another_recipe_is_refused_before_anything_is_run",
+    ),
     "wrong constant in the tanh formula": (
         "import gelu_patch.activations.gelu as m; m.CUBIC = 0.044",
         "tests/activations/test_formulas.py::test_formula_agrees_with_400_digits",

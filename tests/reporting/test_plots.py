@@ -124,3 +124,13 @@ def test_ids_of_two_drawings_do_not_meet(full_report: Report) -> None:
     ids = [set(re.findall(r'\bid="([^"]+)"', plot.svg)) for plot in plots if plot]
     assert ids[0]
     assert not ids[0] & ids[1]
+
+
+def test_many_seeds_are_a_band_around_their_mean(full_report: Report, axes: Any) -> None:
+    arms = [arm.model_copy(update={"training": made_up.training(5)}) for arm in full_report.arms[:2]]
+    loss = axes(training.training_plot, arms)[0]
+    assert (len(loss.lines), len(loss.collections)) == (2, 2)
+    for line, band in zip(loss.lines, loss.collections, strict=True):
+        low, high = band.get_datalim(loss.transData).intervaly
+        assert low < min(line.get_ydata())
+        assert high > max(line.get_ydata())

@@ -154,7 +154,7 @@ def test_finished_seeds_are_left_and_others_refused(checkpoint, tmp_path):
     (tmp_path / "report.json").unlink()
     with pytest.raises(OutputExists, match="another job") as caught:
         train_seeds(job(checkpoint, activation="relu"), [0, 1], tmp_path)
-    assert "activation is gelu_fused there and relu here" in str(caught.value.why)
+    assert "activation is 'gelu_fused' there and 'relu' here" in str(caught.value.why)
 
 
 def test_every_seed_is_evaluated(checkpoint, tmp_path):

@@ -16,13 +16,18 @@ from gelu_patch.reporting.wording import MISSING
 Numbers = NDArray[np.float64]
 
 _SMOOTHING = 25  # a curve is smoothed over one 25th of its points
+_MOST_LINES = 8  # more seeds than these, over all arms, are drawn as bands
 
 
 def training_plot(arms: Sequence[Arm]) -> Plot | None:
-    """Return the training curves of every arm, thin for each seed and thick for their mean; None without any."""
+    """Return the training curves of every arm, thin for each seed and thick for their mean; None without any.
+
+    Where the seeds are many, a band from the lowest to the highest of them stands for the thin lines.
+    """
     trained = [(i, arm) for i, arm in enumerate(arms) if arm.training and any(_curves(arm))]
     if not trained:
         return None
+    banded = sum(len(_curves(arm)) for _, arm in trained) > _MOST_LINES
     quantities = [("loss", "training loss (nat)")]
     if any(point.grad_norm is not None for _, arm in trained for curve in _curves(arm) for point in curve):
         quantities.append(("grad_norm", "gradient norm"))
@@ -33,7 +38,7 @@ def training_plot(arms: Sequence[Arm]) -> Plot | None:
             for position, arm in trained:
                 # The baseline is drawn first and wide, so that an arm which trains identically cannot hide it.
                 style = {"color": series_colour(position), "linewidth": 1.6 if position else 3.4}
-                _arm(axes, _curves(arm), quantity, style | {"label": clip(arm.name)})
+                _arm(axes, _curves(arm), quantity, style | {"label": clip(arm.name)}, banded=banded)
             axes.set_title(label)
             axes.set_xlabel("optimizer step")
             axes.locator_params(axis="x", integer=True)
@@ -50,15 +55,24 @@ def _curves(arm: Arm) -> list[list[CurvePoint]]:
     return [run.curve for run in arm.training.per_seed if run.curve] if arm.training else []
 
 
-def _arm(axes: Any, curves: Sequence[Sequence[CurvePoint]], quantity: str, style: Mapping[str, Any]) -> None:
+def _arm(
+    axes: Any, curves: Sequence[Sequence[CurvePoint]], quantity: str, style: Mapping[str, Any], *, banded: bool
+) -> None:
     """Draw every seed thin and their mean thick; a single seed as it was recorded, and smoothed."""
     thin = {"color": style["color"], "linewidth": 0.6, "alpha": 0.4}
     recorded = [found for curve in curves if len((found := _points(curve, quantity))[0])]
     smooth = [_smoothed(*points) for points in recorded]
-    for points in recorded if len(recorded) == 1 else smooth:
-        axes.plot(*points, **thin)
+    if banded and len(smooth) > 1:
+        steps, heights = _together(smooth)
+        axes.fill_between(
+            steps, heights.min(axis=0), heights.max(axis=0), color=style["color"], alpha=0.15, linewidth=0
+        )
+    else:
+        for points in recorded if len(recorded) == 1 else smooth:
+            axes.plot(*points, **thin)
     if recorded:
-        axes.plot(*_mean(smooth), **style)
+        steps, heights = _together(smooth)
+        axes.plot(steps, heights.mean(axis=0), **style)
 
 
 def _points(curve: Sequence[CurvePoint], quantity: str) -> tuple[Numbers, Numbers]:
@@ -73,14 +87,14 @@ def _smoothed(steps: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
     return np.convolve(steps, weights, mode="valid"), np.convolve(values, weights, mode="valid")
 
 
-def _mean(lines: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
-    """Return the mean of several lines over the steps that all of them have."""
+def _together(lines: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """Return the steps that all lines have, and the height of each line there: ``(lines, steps)``."""
     longest = max(lines, key=lambda line: len(line[0]))[0]
     first, last = max(steps[0] for steps, _ in lines), min(steps[-1] for steps, _ in lines)
     common = longest[(longest >= first) & (longest <= last)]
     if not len(common):
-        return lines[0]
-    return common, np.mean([np.interp(common, *line) for line in lines], axis=0)
+        return lines[0][0], lines[0][1][None]
+    return common, np.array([np.interp(common, *line) for line in lines])
 
 
 def seeds_plot(arms: Sequence[Arm]) -> Plot | None:

@@ -4,6 +4,7 @@ Unknown parts are ``None`` (or an empty list), never invented. Unknown fields of
 The JSON Schema is ``Report.model_json_schema()``.
 """
 
+from gelu_patch.reporting.schema.ablation import Ablation, AblationArm, Outcome
 from gelu_patch.reporting.schema.comparison import (
     Comparison,
     Divergence,
@@ -52,6 +53,8 @@ from gelu_patch.reporting.schema.run import (
 __all__ = [
     "SCHEMA_VERSION",
     "AAControl",
+    "Ablation",
+    "AblationArm",
     "ActivationShare",
     "Arm",
     "Check",
@@ -73,6 +76,7 @@ __all__ = [
     "Memory",
     "MemoryResult",
     "MemoryState",
+    "Outcome",
     "PatchSummary",
     "PatchedSite",
     "Policy",

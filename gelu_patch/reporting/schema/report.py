@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gelu_patch.reporting.schema.ablation import Ablation
 from gelu_patch.reporting.schema.comparison import Comparison, VerdictName
 from gelu_patch.reporting.schema.run import (
     ActivationShare,
@@ -74,6 +75,7 @@ class Report(Section):
     comparison: Comparison | None = None
     arms: list[Arm] = []
     comparisons: list[Comparison] = []
+    ablation: Ablation | None = None
     checks: list[Check] = []
     verdict: VerdictName | None = None
     exit_code: int | None = None

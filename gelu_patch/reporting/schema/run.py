@@ -284,7 +284,8 @@ class SeedRun(Section):
     """One training run. ``best`` and ``last`` are the validation metric; None without validation data.
 
     ``steps_to_target`` is the first step at which the mean of the last ten finite losses was at most ``target_loss``.
-    ``last_checkpoint`` is the step of the last one that was written.
+    ``last_checkpoint`` is the step of the last one that was written. ``grad_norm_largest`` is before clipping, over the
+    finite steps.
     """
 
     seed: int
@@ -300,6 +301,7 @@ class SeedRun(Section):
     steps_to_target: int | None = None
     loss_auc: float | None = None
     grad_norm_p99: float | None = None
+    grad_norm_largest: float | None = None
     last_checkpoint: int | None = None
     grad_norms: list[GroupNorms] = []
     activations: list[SiteActivations] = []
