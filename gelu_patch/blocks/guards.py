@@ -35,16 +35,19 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
 def kernel_for(activation: KernelActivation, product: Product) -> Elementwise | None:
     """Return the kernel that may overwrite the product, or None."""
     kernel, (x, weight, bias, *_) = activation.function, product
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if (
-        not isinstance(kernel, Elementwise)
-        or weight.dtype != x.dtype
-        or (bias is not None and bias.dtype != x.dtype)
-        or not served(kernel, *tensors)
-        or torch.is_autocast_enabled("cpu")
-    ):
+    if not isinstance(kernel, Elementwise):
         return None
-    return kernel
+    if x.device.type != kernel.device:
+        kernel = kernel.on(x)
+        if not isinstance(kernel, Elementwise):
+            return None
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if not served(kernel, *tensors):
+        return None
+    if torch.is_autocast_enabled(kernel.device):
+        # On a GPU, autocast gives the product its dtype, whatever these are; on a CPU, both are called as modules.
+        return kernel if kernel.casts and torch.get_autocast_dtype(kernel.device) in kernel.dtypes else None
+    return kernel if weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype) else None
 
 
 def wants_gradient(product: Product) -> bool:

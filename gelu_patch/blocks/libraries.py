@@ -34,7 +34,7 @@ def compute(product: Product) -> torch.Tensor:
 def choose(product: Product) -> Library:
     """Return the library that is faster for products of this shape in this process."""
     x, weight, bias, transposed, packed = product
-    if torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
+    if not x.is_cpu or torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
         return "torch"
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     size = product.rows.bit_length()

@@ -1,11 +1,12 @@
 """The one home of derivatives: how a compiled elementwise kernel meets autograd and everything around it.
 
-Served by the kernel: plain, dense or strided, CPU tensors in eager mode, of every size (so that a slice has the bits of
-the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else; and as an
-operator of PyTorch (``operator.py``) under `torch.compile`. Served by the ATen form, on every call anew: whatever
-PyTorch must see as its own operator. That is `torch.export` (other programs and exporters to ONNX know it), tracing,
-vmap and the other transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional,
-counting), tensor subclasses, other devices, dtypes and layouts.
+Served by the kernel: plain, dense or strided, tensors of its device in eager mode, of every size (so that a slice has
+the bits of the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else; and
+as an operator of PyTorch (``operator.py``) under `torch.compile`, where that is faster than what the compiler makes of
+the ATen form. Tensors of another device are served by the best kernel there. Served by the ATen form, on every call
+anew: whatever PyTorch must see as its own operator. That is `torch.export` (other programs and exporters to ONNX know
+it), tracing, vmap and the other transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional,
+counting), tensor subclasses, other dtypes and layouts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,32 @@ from torch.autograd import forward_ad
 
 from gelu_patch.kernels import operator
 from gelu_patch.kernels.base import Function
+from gelu_patch.kernels.select import best_function
+
+Launch = Callable[..., None]
+
+
+def plain_keys(device: str) -> frozenset[int]:
+    """Return the dispatch keys of plain tensors of ``device``, with and without autograd.
+
+    Any other key stands for what raw memory does not show: another device, sparsity, quantisation, nesting, a pending
+    sign, a batch dimension of vmap in its old and new form, a Python dispatcher.
+    """
+    names = torch._C.DispatchKey.__members__
+    inference = torch._C.DispatchKeySet(names[device.upper()]).add(names[f"Autocast{device.upper()}"])
+    autograd = inference.add(names["ADInplaceOrView"]).add(names[f"Autograd{device.upper()}"])
+    return frozenset((inference.raw_repr(), autograd.raw_repr()))
+
+
+_CPU_KEYS = plain_keys("cpu")
+
+
+@dataclass(frozen=True, repr=False)
+class Gated:
+    """Launches of f(gate) * other: ``value(out, gate, other)``, ``slopes(by_gate, by_other, gate, other, grad)``."""
+
+    value: Launch
+    slopes: Launch
 
 
 @dataclass(frozen=True, repr=False)  # a compiler that looks at functions cannot read the generated one
@@ -26,7 +53,9 @@ class Elementwise:
     """The parts of a kernel: two launches over flat storage, and the ATen form of the same mathematics.
 
     ``value(out, x)`` fills out with f(x), ``slope(out, x, grad)`` with grad * f'(x). All their tensors are dense, of
-    one shape, stride and dtype; ``out`` may be one of the inputs.
+    one shape, stride, dtype and device; ``out`` may be one of the inputs. ``slope_with_sums``, where there is one,
+    also returns the sums of out over all but its last dimension, which a bias before f has for its gradient; its
+    tensors are contiguous. ``admits`` asks a further question about a tensor.
     """
 
     name: str
@@ -34,6 +63,13 @@ class Elementwise:
     value: Callable[[torch.Tensor, torch.Tensor], None]
     slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
     dtypes: frozenset[torch.dtype]
+    device: str = "cpu"
+    keys: frozenset[int] = _CPU_KEYS
+    is_operator: bool = True  # in compiled code; otherwise the ATen form, from which a compiler makes its own
+    casts: bool = False  # whether it may follow a product whose dtype autocast chooses
+    admits: Callable[[torch.Tensor], bool] | None = None
+    slope_with_sums: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    gated: Gated | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return f(x), without a graph."""
@@ -53,18 +89,25 @@ class Elementwise:
         if torch.compiler.is_compiling():
             return operator.call(input, self.name) if _may_be_an_operator(self, input) else self.fallback(input)
         if not served(self, input):
-            return self.fallback(input)
+            return self.on(input)(input)
         if input.requires_grad and torch.is_grad_enabled():
             return _Value.apply(input, self)  # type: ignore[no-any-return, no-untyped-call]
         return _value(self, input)
+
+    def on(self, tensor: torch.Tensor) -> Function:
+        """Return what serves this activation where the tensor is, when that is elsewhere; here, the ATen form."""
+        if not isinstance(tensor, torch.Tensor) or tensor.device.type == self.device or not tensor.is_floating_point():
+            return self.fallback
+        return best_function(self.name, tensor.device.type, tensor.dtype)
 
 
 def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
     """What `served` asks, as far as a compiler can look into it."""
     return (
-        not torch.compiler.is_exporting()
+        kernel.is_operator
+        and not torch.compiler.is_exporting()
         and type(tensor) in _PLAIN_TYPES
-        and tensor.device.type == "cpu"
+        and tensor.device.type == kernel.device
         and tensor.dtype in kernel.dtypes
         and tensor.layout is torch.strided
         and not is_transformed()
@@ -88,33 +131,28 @@ def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     for tensor in tensors:  # a generator would take as long as all of the questions
         if type(tensor) not in _PLAIN_TYPES or tensor.dtype not in dtypes:
             return False
-    return plain(*tensors)
+    if kernel.admits is not None:
+        first = tensors[0]
+        for tensor in tensors:
+            if not kernel.admits(tensor) or tensor.device != first.device:
+                return False
+    return plain(*tensors, allowed=kernel.keys)
 
 
-def plain(*tensors: torch.Tensor) -> bool:
-    """Whether these are ordinary CPU tensors and nobody listens to, transforms or records operators."""
+def plain(*tensors: torch.Tensor, allowed: frozenset[int] = _CPU_KEYS) -> bool:
+    """Whether these have ``allowed`` keys, those of ordinary tensors of a device, and nobody listens to, transforms or
+    records operators.
+    """
     if is_observed():
         return False
     keys = torch._C._dispatch_keys
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN_TYPES or keys(tensor).raw_repr() not in _PLAIN_KEYS:
+    for tensor in tensors:  # noqa: SIM110  # a generator would take as long as all of the questions
+        if type(tensor) not in _PLAIN_TYPES or keys(tensor).raw_repr() not in allowed:
             return False
     return True
 
 
-def _plain_keys() -> frozenset[int]:
-    """The dispatch keys of plain CPU tensors, with and without autograd.
-
-    Any other key stands for what raw memory does not show: a device, sparsity, quantisation, nesting, a pending sign, a
-    batch dimension of vmap in its old and new form, a Python dispatcher.
-    """
-    with torch.inference_mode():
-        inference = torch.empty(0)
-    return frozenset(torch._C._dispatch_keys(tensor).raw_repr() for tensor in (torch.empty(0), inference))
-
-
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
-_PLAIN_KEYS = _plain_keys()
 
 
 def _dense(tensor: torch.Tensor) -> bool:
@@ -171,6 +209,36 @@ def _slope_in_mode(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> 
     return _Slope.apply(grad, x, kernel)  # type: ignore[no-any-return, no-untyped-call]
 
 
+class Sums:
+    """The sums of a gradient over its rows, on their way from an activation to the bias of the Linear before it.
+
+    One kernel makes both. Where the gradient that arrives is not the one that left, there are none.
+    """
+
+    def __init__(self) -> None:
+        self._given: tuple[torch.Tensor, int, torch.Tensor] | None = None
+
+    def request(self, output: torch.Tensor) -> None:
+        """Ask the activation that gets ``output``, the result of the Linear, and nobody else."""
+        vars(output)[_SUMS] = self
+
+    def give(self, grad: torch.Tensor, sums: torch.Tensor) -> None:
+        """Keep ``sums`` until they are taken; with them the gradient, so that its storage is its own."""
+        self._given = grad, grad._version, sums
+
+    def take(self, grad: torch.Tensor) -> torch.Tensor | None:
+        """Return the sums of ``grad``, a view of what was given; None when something else arrived."""
+        given, self._given = self._given, None
+        if given is None:
+            return None
+        kept, version, sums = given
+        same = kept.data_ptr() == grad.data_ptr() and kept.numel() == grad.numel() and grad._version == version
+        return sums if same and kept.dtype == grad.dtype else None
+
+
+_SUMS = "_gelu_patch_sums"
+
+
 class _Value(torch.autograd.Function):
     """f(x), keeping x."""
 
@@ -178,12 +246,23 @@ class _Value(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, kernel: Elementwise) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.kernel = kernel
+        ctx.sums = vars(x).pop(_SUMS, None) if kernel.slope_with_sums is not None else None
         return _value(kernel, x)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         (x,) = ctx.saved_tensors
-        return _slope_in_mode(ctx.kernel, grad, x), None
+        kernel: Elementwise = ctx.kernel
+        if (
+            ctx.sums is None
+            or kernel.slope_with_sums is None
+            or torch.is_grad_enabled()
+            or not (served(kernel, grad, x) and grad.dtype == x.dtype and x.is_contiguous() and x.numel())
+        ):
+            return _slope_in_mode(kernel, grad, x), None
+        out = torch.empty_like(x)
+        ctx.sums.give(out, kernel.slope_with_sums(out, x, grad.contiguous()))
+        return out, None
 
 
 class _Slope(torch.autograd.Function):
