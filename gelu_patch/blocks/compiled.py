@@ -18,11 +18,11 @@ from gelu_patch.sites.neighbours import is_plain_linear
 def compute(before: nn.Module, after: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Return ``after(before(x))``; what is asked here, a compiler can look into."""
     if (
-        x.is_cuda
+        x.device.type == cublaslt.DEVICE
         and isinstance(after, KernelActivation)
         and not torch.is_grad_enabled()
         and not torch.compiler.is_exporting()
-        and not torch.is_autocast_enabled("cuda")
+        and not torch.is_autocast_enabled(cublaslt.DEVICE)
         and is_plain_linear(before)
         and not (before._forward_hooks or before._forward_pre_hooks or after._forward_hooks)
     ):

@@ -12,8 +12,17 @@ from gelu_patch.activations.base import activations
 from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
 from gelu_patch.checking.inputs import DTYPES
-from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISTRIBUTION, fingerprint, git_commit, package_version
-from gelu_patch.kernels import Accepted, Rejected, Request, Selection, kernels, select
+from gelu_patch.checking.paths import paths
+from gelu_patch.environment import (
+    CPU_LEVEL_VARIABLE,
+    DISABLE_VARIABLE,
+    DISTRIBUTION,
+    disabled,
+    fingerprint,
+    git_commit,
+    package_version,
+)
+from gelu_patch.kernels import Accepted, Rejected, Request, Selection, cublaslt, kernels, select
 from gelu_patch.kernels.cpu.library import Library, library
 from gelu_patch.sites.table import as_text, plain_table
 
@@ -61,6 +70,7 @@ def _environment(device: str) -> Section:
         ["threads", f"{torch.get_num_threads()} of torch's pool (torch.set_num_threads)"],
         [CPU_LEVEL_VARIABLE, os.environ.get(CPU_LEVEL_VARIABLE) or "not set: the fastest level of the processor"],
     ]
+    rows.append([DISABLE_VARIABLE, _turned_off()])
     native = library()
     if not isinstance(native, Library):
         rows.append(["C extension", f"not used: {native.reason}"])
@@ -69,6 +79,13 @@ def _environment(device: str) -> Section:
     rows.append(["C extension", f"level {native.level}; this processor has {levels}"])
     rows.append(["its threads", native.threads or "torch's own OpenMP pool"])
     return Section(title="environment", columns=["what", "found"], rows=rows)
+
+
+def _turned_off() -> str:
+    """What the variable names, and which of these names nothing."""
+    known = {*kernels.names(), cublaslt.NAME}
+    named = [name if name in known else f"{name} (not one of {', '.join(sorted(known))})" for name in disabled()]
+    return ", ".join(named) or "not set: every kernel may be used"
 
 
 def _kernels(device: str) -> Section:
@@ -100,7 +117,8 @@ def _served(selection: Selection) -> str:
 def _passed_over(selection: Selection) -> dict[str, Rejected]:
     """The kernels that would have been preferred."""
     above = [kernel.name for kernel in kernels if kernel.priority > selection.kernel.priority]
-    return {name: answer for name, answer in selection.trace if name in above and isinstance(answer, Rejected)}
+    rejected = {name: answer for name, answer in selection.trace if name in above and isinstance(answer, Rejected)}
+    return {name: answer for name, answer in rejected.items() if not answer.elsewhere}
 
 
 def _modes(device: str) -> Section:
@@ -112,7 +130,7 @@ def _products(device: str) -> Section:
     """Which library multiplies before a fused GELU, measured now on a shape of BERT and GPT-2."""
     rows = []
     for name, dtype in DTYPES.items():
-        reason = libraries.only_torch(dtype) if device == "cpu" else "Linear and GELU are fused on CPUs"
+        reason = libraries.only_torch(dtype) if device == "cpu" else "there is no choice but on CPUs"
         if reason:
             rows.append([name, "torch", reason])
             continue
@@ -123,5 +141,20 @@ def _products(device: str) -> Section:
     return Section(title="Linear before GELU", columns=["dtype", "library", "why"], rows=rows)
 
 
-# A further part of the diagnosis (a GPU's kernels) is one function here.
-SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _products)
+def _fusions(device: str) -> Section:
+    """What a Linear and its GELU are computed by together; what is fused alike shares a row."""
+    alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for path in paths(torch.device(device)):
+        key = (path.mode, path.taken, path.why_not or "-")
+        alike.setdefault(key, {}).setdefault(path.activation, []).append(path.dtype)
+    rows = []
+    for (mode, taken, why), names in alike.items():
+        for dtypes in dict.fromkeys(map(tuple, names.values())):
+            group = [name for name, its in names.items() if tuple(its) == dtypes]
+            rows.append([mode, ", ".join(group), ", ".join(dtypes), taken, why])
+    columns = ["mode", "activation", f"dtype, on {device}", "computed by", "why not faster"]
+    return Section(title="Linear and GELU together", columns=columns, rows=rows)
+
+
+# A further part of the diagnosis is one function here.
+SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _fusions, _products)

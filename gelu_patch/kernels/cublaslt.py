@@ -17,6 +17,7 @@ from gelu_patch.environment import DISABLE_VARIABLE, is_disabled
 
 NAME = "cublaslt"
 ACTIVATION = "gelu_tanh"
+DEVICE = "cuda"
 DTYPES = (torch.bfloat16, torch.float16)
 ARCHITECTURES = ((8, 0), (9, 0), (10, 0))
 
@@ -36,7 +37,7 @@ def why_not(activation: str, device: torch.device, dtype: torch.dtype) -> str:
 def _in_principle(activation: str, device: str, dtype: torch.dtype) -> str:
     if is_disabled(NAME):
         return f"turned off by {DISABLE_VARIABLE}"
-    if device != "cuda":
+    if device != DEVICE:
         return f"it is for CUDA devices, not for {device!r}"
     if activation != ACTIVATION:
         return f"cuBLASLt has {ACTIVATION} only, not {activation}"
@@ -46,6 +47,8 @@ def _in_principle(activation: str, device: str, dtype: torch.dtype) -> str:
         return "this PyTorch has no _addmm_activation"
     if torch.version.cuda is None:
         return "this PyTorch is built without CUDA"
+    if not torch.cuda.is_available():
+        return "PyTorch finds no CUDA device, or no driver that it can use"
     return ""
 
 

@@ -41,7 +41,7 @@ class CpuKernel(Kernel):
         if request.activation not in ACTIVATIONS:
             return Rejected(f"it has no {request.activation!r}; it serves {', '.join(ACTIVATIONS)}")
         if request.device != "cpu":
-            return Rejected(f"it runs on CPUs, not on {request.device!r}")
+            return Rejected(f"it runs on CPUs, not on {request.device!r}", elsewhere=True)
         if request.dtype not in ELEMENTS:
             return Rejected(f"it serves float32, bfloat16 and float16, not {request.dtype}")
         found = library()
