@@ -18,3 +18,12 @@ MKL_F_GELU = "F.linear + F.gelu"
 MKL_GELU_NEW = "F.linear + gelu_new"
 ONEDNN_FUSED = "oneDNN fused"
 PLAIN_LINEARS = (MKL, ONEDNN)  # without an activation, and without a second copy of the weights
+
+# On a GPU.
+COPY = "copy"
+LIGER = "Liger"
+ADDMM = "addmm"
+ADDMM_F_GELU = "addmm, F.gelu"
+IN_PLACE = "addmm, ours in place"
+BIAS_APART = "mm, then bias and ours"
+ONE_KERNEL = "_addmm_activation"

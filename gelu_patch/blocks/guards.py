@@ -37,13 +37,12 @@ def kernel_for(activation: KernelActivation, product: Product) -> Elementwise | 
     kernel, (x, weight, bias, *_) = activation.function, product
     if not isinstance(kernel, Elementwise):
         return None
-    if x.device.type != kernel.device:
-        kernel = kernel.on(x)
-        if not isinstance(kernel, Elementwise):
-            return None
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if not served(kernel, *tensors):
-        return None
+        elsewhere = kernel.on(x)
+        if not isinstance(elsewhere, Elementwise) or not served(elsewhere, *tensors):
+            return None
+        kernel = elsewhere
     if torch.is_autocast_enabled(kernel.device):
         # On a GPU, autocast gives the product its dtype, whatever these are; on a CPU, both are called as modules.
         return kernel if kernel.casts and torch.get_autocast_dtype(kernel.device) in kernel.dtypes else None
