@@ -84,7 +84,8 @@ def test_gpu_in_the_interpreter(tmp_path):
     """Every kind of piece, and the page: the numbers of a CPU reach no bar."""
     kinds = [
         "ceilings", "errors", "elementwise:gelu:50", "linear:gelu_tanh:768:512", "gated:3072", "host",
-        "mlp:training:768", "mlp:forward:768:1", "model:gpt2:infer", "model:gpt2:train:autocast", "model:t5:train:bf16", "compiled:bert",
+        "mlp:training:768", "mlp:forward:768:1", "model:gpt2:infer", "model:gpt2:train:autocast",
+        "model:t5:train:bf16", "compiled:bert",
     ]  # fmt: skip
     pieces = quick("gpu", tmp_path, *kinds)
     content = json.loads((tmp_path / "gpu.json").read_text())
