@@ -43,6 +43,7 @@ def pieces() -> dict[str, Callable[[Any], dict[str, Any]]]:
         "linear:gelu_tanh:768:32768": partial(operations.linear, form="gelu_tanh", hidden=768, tokens=32768),
         "gated:2816": partial(operations.gated, inner=2816),
         "gated:3072": partial(operations.gated, inner=3072),
+        "backward:gelu_tanh:768": partial(operations.backward, form="gelu_tanh", hidden=768),
         "host:768": partial(operations.host, hidden=768),
     }
     for form in operations.FORMS:
@@ -105,6 +106,9 @@ def main() -> None:
     }
     if not reached and not options.quick:
         result["why"] = "PyTorch found no CUDA device; every row is not measured"
+        if options.results.exists() and json.loads(options.results.read_text(encoding="utf-8"))["reached_a_gpu"]:
+            print(f"{result['why']}; {options.results.name} of a GPU was left as it is")
+            return
         keep(options.results, result)
         print(result["why"])
         return

@@ -60,6 +60,33 @@ def elementwise(bench: Bench, form: str, megabytes: int) -> Json:
     return {"samples": samples, "notes": {"bytes per second": rates, "elements": n}}
 
 
+def backward(bench: Bench, form: str, hidden: int) -> Json:
+    """What a backward pass of an MLP needs of its activation: gradient, its column sums, the value again."""
+    from gelu_patch.kernels.triton import launches
+
+    rows, columns = bench.size(TOKENS, 64), bench.size(4 * hidden, 256)
+    x, grad = bench.randn(rows, columns), bench.randn(rows, columns)
+    out, again, kernel = torch.empty_like(x), torch.empty_like(x), kernel_of(bench, form)
+    assert kernel.slope_with_sums is not None
+    with_sums = kernel.slope_with_sums
+
+    def apart() -> None:
+        kernel.value(again, x)
+        kernel.slope(out, x, grad)
+        out.sum(0)
+
+    def as_used() -> None:
+        kernel.value(again, x)
+        with_sums(out, x, grad)
+
+    arms: dict[str, Run] = {
+        "three passes": apart,
+        f"{OURS}: two, the sums with the gradient": as_used,
+        "all in one": lambda: launches.backward_with_sums(form, out, x, grad, again=again),
+    }
+    return {"samples": bench.sample(arms), "notes": {"rows": rows, "columns": columns}}
+
+
 def linear(bench: Bench, form: str, hidden: int, tokens: int) -> Json:
     """Up projection and activation without gradients, Conv1D layout."""
     hidden, tokens = bench.size(hidden, 32), bench.size(tokens, 16)

@@ -83,7 +83,7 @@ def test_whole_models(tmp_path):
 def test_gpu_in_the_interpreter(tmp_path):
     """Every kind of piece, and the page: the numbers of a CPU reach no bar."""
     kinds = [
-        "ceilings", "errors", "elementwise:gelu:50", "linear:gelu_tanh:768:512", "gated:3072", "host",
+        "ceilings", "errors", "elementwise:gelu:50", "linear:gelu_tanh:768:512", "gated:3072", "host", "backward",
         "mlp:training:768", "mlp:forward:768:1", "model:gpt2:infer", "model:gpt2:train:autocast",
         "model:t5:train:bf16", "compiled:bert",
     ]  # fmt: skip

@@ -39,9 +39,10 @@ TENSORS = {
 SUMS: dict[str, Any] = {"AGAIN": True, "STEP": launches.STEP, "ROWS": launches.ROWS, "COLUMNS": launches.COLUMNS}
 
 
-def compiled(program: str, form: str, dtype: str, capability: int) -> Any:
+def compiled(program: str, form: str, dtype: str, capability: int, *, ragged: bool = False) -> Any:
+    """``ragged``: sizes and addresses that 16 does not divide, and a bias."""
     function = getattr(programs, program)
-    constants: dict[str, Any] = {"FORM": form, "WIDE": DTYPES[dtype], "NATIVE": True, "EVEN": True}
+    constants: dict[str, Any] = {"FORM": form, "WIDE": DTYPES[dtype], "NATIVE": True, "EVEN": not ragged}
     types = dict.fromkeys(TENSORS[program], f"*{dtype}")
     if program == "backward_with_sums":
         constants |= SUMS
@@ -50,14 +51,14 @@ def compiled(program: str, form: str, dtype: str, capability: int) -> Any:
         constants["BLOCK"] = launches.BLOCK
         types["n"] = "i32"
     if program in ("forward", "backward_with_sums"):
-        constants["BIAS"] = False
+        constants["BIAS"] = ragged
         types["columns"] = "i32"
     names = function.arg_names
     source = ASTSource(
         function,
         signature={name: types.get(name, "constexpr") for name in names},
         constexprs={(names.index(name),): value for name, value in constants.items()},
-        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in types},
+        attrs={} if ragged else {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in types},
     )
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=launches.OPTIONS)
 
@@ -91,5 +92,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    for program in TENSORS:
+        compiled(program, "gelu", "bf16", 90, ragged=True)
     for row in rows():
         print(json.dumps(row), flush=True)
