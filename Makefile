@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-transformers4 check format bench certificate clean
+.PHONY: help demo gallery test test-transformers4 check format bench certificate schema clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,9 @@ $(VENV)/dev.installed: pyproject.toml constraints.txt $(VENV)/demo.installed
 
 demo: $(VENV)/demo.installed  ## Environment, then the whole journey on a real checkpoint (about six minutes)
 	$(BIN)/gelu-patch demo
+
+gallery: $(VENV)/demo.installed  ## The report in docs/gallery: three activations, swapped in and retrained (about half an hour)
+	$(BIN)/python benchmarks/gallery.py
 
 test: check  ## Environment, then style, types, import layers and all tests (one thread a worker: two workers)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -70,6 +73,9 @@ bench: $(VENV)/dev.installed  ## Measure what this package costs and how fast it
 certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all dtypes (about 25 minutes; docs/accuracy.md)
 	$(BIN)/gelu-patch verify --long --kernel cpu --json benchmarks/results/certificate.json
 	$(BIN)/python benchmarks/tables.py
+
+schema: $(VENV)/dev.installed  ## Write the JSON Schema of report.json that ships with the package
+	$(BIN)/python -m gelu_patch.reporting.schema
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

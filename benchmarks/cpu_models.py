@@ -29,7 +29,7 @@ from speed_lib.rounds import Skip, check_clock, clock_name, sample
 from transformers.utils import logging as transformers_logging
 
 from gelu_patch.environment import fingerprint, git_commit
-from gelu_patch.timing.workloads import text_inputs
+from gelu_patch.timing.inputs import text_inputs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "cpu_models.json"

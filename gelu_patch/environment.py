@@ -95,10 +95,36 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
 
 
-def _governor() -> str | None:
+SYSTEM = Path("/sys/devices/system/cpu")
+
+
+def governor(root: Path = SYSTEM) -> str | None:
+    """Return what chooses the clock frequency, such as "performance"; None where that cannot be read."""
+    return _line(root / "cpu0/cpufreq/scaling_governor")
+
+
+def turbo(root: Path = SYSTEM) -> bool | None:
+    """Tell whether the processor may run above its nominal frequency; None where that cannot be read."""
+    no_turbo, boost = _line(root / "intel_pstate/no_turbo"), _line(root / "cpufreq/boost")
+    if no_turbo is not None:
+        return no_turbo == "0"
+    return None if boost is None else boost == "1"
+
+
+def stolen_share(stat: Path = Path("/proc/stat")) -> float | None:
+    """Return the share of processor time since boot that the hypervisor gave to others; None where nobody counts it."""
+    fields = (_line(stat) or "").split()[1:]
+    # user nice system idle iowait irq softirq steal: proc(5)
+    counts = [int(field) for field in fields[:8] if field.isdigit()]
+    total = sum(counts)
+    return counts[7] / total if len(counts) == 8 and total else None
+
+
+def _line(path: Path) -> str | None:
     try:
-        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
-    except OSError:
+        with path.open(encoding="ascii") as lines:
+            return lines.readline().strip()
+    except (OSError, ValueError):
         return None
 
 
@@ -121,7 +147,7 @@ def fingerprint() -> dict[str, Any]:
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": gpus,
         "driver": None,
-        "governor": _governor(),
+        "governor": governor(),
         "loadavg": [round(load, 2) for load in os.getloadavg()],
         "throttled": None,
         "env_vars": {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # Before any Hugging Face library is imported: they read these once.
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -27,6 +28,16 @@ def _on_the_cpu(request, monkeypatch):
         monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
 
 
+@pytest.fixture(autouse=True)
+def _no_accelerator_stays():
+    """Accelerate keeps its settings for the process, and so does whoever makes an Accelerator without us."""
+    yield
+    state = sys.modules.get("accelerate.state")
+    if state is not None:
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        state.GradientState._reset_state()
+
+
 @pytest.fixture
 def eager_only(monkeypatch):
     """Without compiled kernels, a swap of the same mathematics changes no bit, and whatever differs is a fault."""
@@ -43,7 +54,7 @@ def _nothing_leaks():
     before = F.gelu
     yield
     assert F.gelu is before
-    transformers_activations = __import__("sys").modules.get("transformers.activations")
+    transformers_activations = sys.modules.get("transformers.activations")
     if transformers_activations is not None:
         table, original = transformers_activations.ACT2FN, transformers_activations.ACT2CLS
         assert {key: dict.__getitem__(table, key) for key in table} == dict(original)

@@ -38,3 +38,29 @@ def test_the_device_follows_accelerate(monkeypatch):
     assert best_device() == "cpu"
     monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
     assert best_device() == "cuda"
+
+
+def test_governor_and_turbo(tmp_path):
+    for name, text in {"cpu0/cpufreq/scaling_governor": "powersave\n", "intel_pstate/no_turbo": "1\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert environment.governor(tmp_path) == "powersave"
+    assert environment.turbo(tmp_path) is False
+    (tmp_path / "intel_pstate/no_turbo").write_text("0\n")
+    assert environment.turbo(tmp_path) is True
+    assert environment.governor(tmp_path / "absent") is environment.turbo(tmp_path / "absent") is None
+
+
+def test_amd_calls_it_boost(tmp_path):
+    (tmp_path / "cpufreq").mkdir()
+    (tmp_path / "cpufreq/boost").write_text("1\n")
+    assert environment.turbo(tmp_path) is True
+
+
+def test_time_that_the_hypervisor_takes(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  600 0 200 100 0 0 0 100 0 0\ncpu0 1 2 3\n")
+    assert environment.stolen_share(stat) == pytest.approx(0.1)
+    stat.write_text("")
+    assert environment.stolen_share(stat) is None
+    assert environment.stolen_share(tmp_path / "absent") is None

@@ -16,6 +16,7 @@ from gelu_patch.errors import DataNotFound
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS_DATA = {"compare_two_runs.py"}
+NEEDS_ARGUMENTS = {"small_gpt2.py"}
 
 
 def data_is_installed() -> bool:
@@ -49,6 +50,7 @@ EXPECTED = {
     "swap_and_undo.py": "bit-equal after the undo: True",
     "swap_some_layers.py": "left alone: cls.predictions.transform.transform_act_fn: outside where",
     "compare_two_runs.py": "relu: ",
+    "small_gpt2.py": "to beat: ",
 }
 
 
@@ -57,17 +59,31 @@ def test_every_example_has_an_expectation():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in EXAMPLES if p.name not in NEEDS_DATA], ids=lambda path: path.name)
-def test_example(path):
-    assert EXPECTED[path.name] in run(str(path))
+@pytest.mark.parametrize("name", sorted(set(EXPECTED) - NEEDS_DATA - NEEDS_ARGUMENTS))
+def test_example(name):
+    assert EXPECTED[name] in run(f"examples/{name}")
+
+
+@pytest.mark.slow
+def test_a_small_gpt2_of_a_corpus(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number in range(21):
+        (corpus / f"{number:02d}.txt").write_text("Fellow citizens, the state of the union is strong.\n" * 20)
+    out = tmp_path / "out"
+    sizes = ("--vocab_size", "300", "--n_layer", "1", "--n_embd", "16")
+    found = run("examples/small_gpt2.py", str(corpus), "--output_dir", str(out), *sizes)
+    assert EXPECTED["small_gpt2.py"] in found
+    assert "19 texts to train on, 2 held out" in found
+    assert sorted(path.name for path in out.iterdir()) == ["init", "test.jsonl", "train.jsonl"]
 
 
 @real
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in EXAMPLES if p.name in NEEDS_DATA], ids=lambda path: path.name)
-def test_example_on_real_data(path):
-    assert EXPECTED[path.name] in run(str(path))
+@pytest.mark.parametrize("name", sorted(NEEDS_DATA))
+def test_example_on_real_data(name):
+    assert EXPECTED[name] in run(f"examples/{name}")
 
 
 def test_python_blocks_of_the_readme():

@@ -226,7 +226,8 @@ def test_training_and_evaluation(tmp_path, precision):
 
 
 def test_benchmark():
-    found = benchmark(tiny_gpt2().cuda(), shapes=[(2, 16)], phases=["forward", "forward_backward"], n_pairs=10)
+    phases = ["forward", "forward_backward"]
+    found = benchmark(tiny_gpt2().cuda(), shapes=[(2, 16)], phases=phases, n_pairs=10, max_pairs=10, processes=1)
     assert [entry.n_pairs for entry in found.latency["gelu_fused"]] == [10, 10]
 
 

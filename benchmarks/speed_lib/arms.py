@@ -18,9 +18,10 @@ from torch import nn
 
 import gelu_patch as gp
 from gelu_patch.errors import GeluPatchError
+from gelu_patch.patching.shells import shell_of
 from gelu_patch.sites import find_sites
-from gelu_patch.timing import shell_of
-from gelu_patch.timing.workloads import Inputs, first_tensor
+from gelu_patch.timing.inputs import Inputs
+from gelu_patch.timing.workloads import first_tensor
 
 from .models import Model
 from .names import AGAIN, COMPILED, F_GELU, LIMIT, ONNX, OURS, OURS_COMPILED, OURS_MAX, OURS_SPEED, STOCK

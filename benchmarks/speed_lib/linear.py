@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 import gelu_patch as gp
 from gelu_patch.errors import GeluPatchError
-from gelu_patch.timing import shell_of
+from gelu_patch.patching.shells import shell_of
 
 from .names import MKL, MKL_AGAIN, MKL_F_GELU, MKL_GELU_NEW, ONEDNN, ONEDNN_FUSED, OURS, OURS_SPEED
 from .rounds import Run, Skip

@@ -11,16 +11,16 @@ from gelu_patch.blocks.product import Product
 from gelu_patch.kernels.autograd import Elementwise, Sums, plain
 
 
-def differentiable(product: Product, kernel: Elementwise) -> torch.Tensor:
+def differentiable(product: Product, kernel: Elementwise | None = None) -> torch.Tensor:
     """Return the product as a part of the graph, which keeps the very tensors that PyTorch's modules keep.
 
     So gradient checkpointing can compare what a patched forward keeps with what one before the patch has kept.
-    ``kernel`` is the activation's, which computes the gradient of the bias beside its own when it can.
+    ``kernel`` is that of the activation that follows: it computes the gradient of the bias beside its own when it can.
     """
     x, weight, bias, transposed, _ = product.as_autocast_has_it()
     rows, matrix = x.reshape(-1, x.shape[-1]), weight if transposed else weight.t()
-    wants_sums = kernel.slope_with_sums is not None and bias is not None and bias.requires_grad
-    sums = Sums() if wants_sums else None
+    wants_sums = bias is not None and bias.requires_grad
+    sums = Sums() if wants_sums and kernel is not None and kernel.slope_with_sums is not None else None
     out: torch.Tensor = _Linear.apply(rows, matrix, bias, sums)  # type: ignore[no-untyped-call]
     out = out.view(*x.shape[:-1], matrix.shape[1])
     if sums is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import get_args
 
@@ -21,9 +23,10 @@ VARIABLE = "GELU_PATCH_LINEAR"
 # oneDNN is taken when it needs less than this share of PyTorch's time.
 _CLEARLY_FASTER = 0.97
 _BUDGET = 0.05  # seconds for the measurement of a shape, as long as each has run _FEWEST times
-_FEWEST, _ROUNDS = 4, 15
+_FEWEST, _ROUNDS = 4, 60  # small products need many: what disturbs a machine lasts longer than some of them
 
 _choices: dict[tuple[object, ...], Library] = {}
+_blocks_by_torch = 0
 
 
 def compute(product: Product) -> torch.Tensor:
@@ -31,10 +34,25 @@ def compute(product: Product) -> torch.Tensor:
     return product.by(choose(product))
 
 
+@contextmanager
+def products_by_torch() -> Iterator[None]:
+    """Take no other library than PyTorch for the length of the block, in all threads.
+
+    Which library is faster is measured, so two processes may choose differently, and then differ in the last bits.
+    """
+    global _blocks_by_torch
+    _blocks_by_torch += 1
+    try:
+        yield
+    finally:
+        _blocks_by_torch -= 1
+
+
 def choose(product: Product) -> Library:
     """Return the library that is faster for products of this shape in this process."""
     x, weight, bias, transposed, packed = product
-    if not x.is_cpu or torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
+    elsewhere = not x.is_cpu or only_torch(x.dtype)
+    if _blocks_by_torch or elsewhere or torch.are_deterministic_algorithms_enabled() or not x.numel():
         return "torch"
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     size = product.rows.bit_length()

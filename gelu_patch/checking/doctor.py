@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,7 @@ from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
 from gelu_patch.checking.inputs import DTYPES
 from gelu_patch.checking.paths import paths
+from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import (
     CPU_LEVEL_VARIABLE,
     DISABLE_VARIABLE,
@@ -20,7 +22,10 @@ from gelu_patch.environment import (
     disabled,
     fingerprint,
     git_commit,
+    governor,
     package_version,
+    stolen_share,
+    turbo,
 )
 from gelu_patch.kernels import Accepted, Rejected, Request, Selection, cublaslt, kernels, select
 from gelu_patch.kernels.cpu.library import Library, library
@@ -156,5 +161,54 @@ def _fusions(device: str) -> Section:
     return Section(title="Linear and GELU together", columns=columns, rows=rows)
 
 
+BUSY = 0.25  # load average per core above which others get in the way of a measurement
+STOLEN = 0.01
+UNSTEADY = 1.25  # ninth decile over median of the times of one product: then single times say little
+
+
+def _measuring(device: str) -> Section:
+    """Whether times and energy that are measured here can be trusted."""
+    rule, boost, load = governor(), turbo(), os.getloadavg()[0] / (os.cpu_count() or 1)
+    stolen, spread = stolen_share(), _spread()
+    energy = find_reader(device)
+    unknown = "cannot be read here"
+    rows = [
+        ["governor", rule or unknown],
+        ["turbo", unknown if boost is None else "on: the frequency follows heat and load" if boost else "off"],
+        ["load", f"{os.getloadavg()[0]:.2f} on {os.cpu_count()} cores (average of one minute)"],
+        ["threads", f"{torch.get_num_threads()} of torch's pool (--threads)"],
+        ["taken by the hypervisor", unknown if stolen is None else f"{100 * stolen:.1f} % of the time since boot"],
+        ["steadiness", f"one matrix product, measured now: 9 of 10 within {spread:.2f} times the median"],
+        ["energy", f"not available: {energy.reason}" if isinstance(energy, NoEnergy) else energy.source],
+    ]
+    against = {
+        "other programs run": load > BUSY,
+        "the frequency changes with the load": rule not in (None, "performance"),
+        "the hypervisor takes time away": bool(stolen and stolen > STOLEN),
+        "equal work takes unequal times": spread > UNSTEADY,
+    }
+    reasons = [reason for reason, holds in against.items() if holds]
+    verdict = f"with care: {', '.join(reasons)}; `bench` measures longer, or says INVALID" if reasons else "yes"
+    advice = [energy.next_step] if isinstance(energy, NoEnergy) and energy.next_step else []
+    if against["the frequency changes with the load"]:
+        advice.append("sudo cpupower frequency-set -g performance")
+    if against["other programs run"]:
+        advice.append("stop other programs before `gelu-patch bench`")
+    rows.append(["can latency be trusted?", verdict])
+    return Section(title="measuring here", columns=["what", "found"], rows=rows, advice=advice)
+
+
+def _spread() -> float:
+    """Return the ninth decile over the median of the times of one small product."""
+    a = torch.randn(192, 192)
+    times = []
+    for _ in range(220):
+        started = time.perf_counter()
+        torch.mm(a, a)
+        times.append(time.perf_counter() - started)
+    kept = sorted(times[20:])  # the first ones wake the threads
+    return kept[len(kept) * 9 // 10] / kept[len(kept) // 2]
+
+
 # A further part of the diagnosis is one function here.
-SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _fusions, _products)
+SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _fusions, _products, _measuring)

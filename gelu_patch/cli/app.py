@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gelu_patch.cli import compare, demo, doctor, evaluate, inspect, train, verify
+from gelu_patch.cli import bench, compare, demo, doctor, evaluate, inspect, report, train, verify
 from gelu_patch.environment import DISTRIBUTION, package_version
 from gelu_patch.errors import GeluPatchError
+from gelu_patch.training.settings import NEWEST
 
 EXIT_CODES = """
 Exit codes: 0 fine (SHIP, NO GAIN, declared bounds kept), 1 DO NOT SHIP or a declared bound exceeded, 2 usage,
@@ -32,7 +33,9 @@ app = typer.Typer(
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
@@ -56,7 +59,17 @@ def _global_options(
 def main() -> None:
     """Run the command line and exit with the code that ``errors.ExitCode`` documents."""
     try:
-        app()
+        app(args=_with_optional_values(sys.argv[1:]))
     except GeluPatchError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(int(error.exit_code))
+
+
+def _with_optional_values(arguments: list[str]) -> list[str]:
+    """Give flags whose value may be left out the value that this stands for."""
+    result: list[str] = []
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        result.append(argument)
+        if argument.replace("-", "_") == "__resume_from_checkpoint" and following.startswith("-"):
+            result.append(NEWEST)
+    return result

@@ -20,6 +20,8 @@ def demo(
 ) -> None:
     """Fine-tune MiniLM on Rotten Tomatoes stock, fused and with ReLU, and compare (about six minutes)."""
     from gelu_patch.demo.journey import run_demo
+    from gelu_patch.demo.settings import Settings
     from gelu_patch.runs.progress import ConsoleProgress
 
-    run_demo(output_dir, quick=quick, console=options.out, progress=ConsoleProgress(options.err))
+    settings = Settings.quick() if quick else Settings()
+    run_demo(output_dir, settings=settings, console=options.out, progress=ConsoleProgress(options.err))

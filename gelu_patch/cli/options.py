@@ -46,8 +46,12 @@ class Arm(BaseModel):
         description="What training keeps for backward: balanced (computes activations again, same gradients), speed "
         "(keeps everything) or max (keeps least).",
     )
-    task: str = Field("text-classification", description="What the model is asked.")
-    per_device_eval_batch_size: int = Field(32, description="Examples per forward in evaluation.")
+    task: str = Field(
+        "text-classification", description="What the model is asked: text-classification, causal-lm or masked-lm."
+    )
+    per_device_eval_batch_size: int = Field(
+        32, ge=1, description="Examples per forward in evaluation.", json_schema_extra={"flag": "batch_size"}
+    )
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub model.")
 
@@ -64,6 +68,7 @@ class Columns(BaseModel):
     text_pair_column: str | None = Field(None, description="Column of the second texts.")
     label_column: str | None = Field(None, description="Column of the labels.")
     id_column: str | None = Field(None, description="Column of the example ids.")
+    group_column: str | None = Field(None, description="Column that says which examples belong together.")
 
 
 def _go_offline(wanted: bool) -> None:

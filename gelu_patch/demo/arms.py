@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
-from gelu_patch.demo.settings import TARGETS, Settings
+from gelu_patch.demo.settings import Settings
 from gelu_patch.environment import best_device
 from gelu_patch.reporting.run_folder import CONFIG, RunFolder
 from gelu_patch.reporting.schema import Report
@@ -18,6 +18,7 @@ from gelu_patch.runs.progress import Progress
 from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.timing import Benchmark, benchmark
+from gelu_patch.timing.arms import STOCK
 
 
 def training_job(activation: str, settings: Settings) -> TrainingJob:
@@ -63,12 +64,17 @@ def swapped_arm(
     return evaluate_run(job, folder, overwrite=True, progress=progress)
 
 
+_QUESTION = ("ids_sha256", "inputs_sha256", "tokenizer_sha256", "labels", "n")
+
+
 def _same_question(report: Report, stock: Report) -> bool:
     return bool(
         report.subject
         and stock.subject
         and report.subject.weights_sha256 == stock.subject.weights_sha256
-        and report.data == stock.data
+        and report.data
+        and stock.data
+        and all(getattr(report.data, field) == getattr(stock.data, field) for field in _QUESTION)
     )
 
 
@@ -78,16 +84,19 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
     with progress.bar("latency") as update:
         return benchmark(
             model,
-            TARGETS,
+            settings.targets,
             shapes=settings.shapes,
             n_pairs=settings.n_pairs,
             max_pairs=settings.max_pairs,
             max_seconds=settings.max_seconds,
-            on_round=lambda done, total: update(done, total, ""),
+            processes=settings.processes,
+            on_progress=lambda what, done, total: update(done, total, what),
         )
 
 
 def attach(run: RunFolder, measured: Benchmark, arm: str) -> None:
-    """Put what was measured for ``arm`` into the run's report."""
-    report = run.report.model_copy(update={"latency": measured.latency[arm], "memory": measured.memory[arm]})
-    run.write_report(report)
+    """Put what was measured for ``arm`` into the run's report; what a swap could gain at most belongs to stock."""
+    found = {"latency": measured.latency[arm], "memory": measured.memory[arm], "energy": measured.energy[arm]}
+    if arm == STOCK:
+        found["activation_share"] = measured.activation_share
+    run.write_report(run.report.model_copy(update=found))

@@ -11,7 +11,9 @@ from gelu_patch.demo.settings import LOGIT_BAR, SAME
 from gelu_patch.patching import patch_model
 from gelu_patch.reporting.schema import Check
 from gelu_patch.timing import arms_of, measure_saved
-from gelu_patch.timing.workloads import Inputs, Shape, first_tensor, text_inputs
+from gelu_patch.timing.inputs import Inputs, text_inputs
+from gelu_patch.timing.shapes import Shape
+from gelu_patch.timing.workloads import first_tensor
 
 GPT2 = "GPT-2-shaped model (2 layers of GPT-2 small, random weights)"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from gelu_patch.demo.arms import attach, measure, swapped_arm, trained_arm, training_job
 from gelu_patch.demo.checks import check_gpt2, check_swap
 from gelu_patch.demo.data import CHECKPOINT, SENTENCES
-from gelu_patch.demo.settings import ARMS, CHANGED, SAME, TARGETS, Settings
+from gelu_patch.demo.settings import SAME, Settings
 from gelu_patch.errors import Interrupted
 from gelu_patch.reporting.compare import compare_runs, comparison_report
 from gelu_patch.reporting.console import comparison_view
@@ -22,11 +22,11 @@ from gelu_patch.runs.progress import Progress
 from gelu_patch.runs.train import TrainingJob, load_for_training
 from gelu_patch.sites import inspect_model
 from gelu_patch.timing.arms import STOCK
-from gelu_patch.timing.workloads import text_inputs
+from gelu_patch.timing.inputs import text_inputs
 
-TITLE = "MiniLM on Rotten Tomatoes: stock GELU, gelu_fused and ReLU"
+TITLE = "MiniLM on Rotten Tomatoes: stock GELU against {}"
 NOTES = (
-    f"Every comparison is against stock. {SAME} is the same mathematics, {CHANGED} another; swapped in means "
+    f"Every comparison is against stock. {SAME} is the same mathematics, every other name another; swapped in means "
     "without training, on the trained stock weights.",
     "Every arm starts from the same weights and head, sees the same batches in the same order with the same "
     "dropout, and is scored once on sentences that no arm was trained on.",
@@ -36,7 +36,7 @@ NOTES = (
 )
 
 
-def run_demo(output_dir: str | Path, *, quick: bool, console: Console, progress: Progress) -> Report:
+def run_demo(output_dir: str | Path, *, settings: Settings, console: Console, progress: Progress) -> Report:
     """Run the whole demo into ``output_dir`` and return its report.
 
     Finished arms of an earlier run with the same settings are reused. Raises DataNotFound when the packages
@@ -44,7 +44,7 @@ def run_demo(output_dir: str | Path, *, quick: bool, console: Console, progress:
     """
     output_dir = Path(output_dir)
     try:
-        return _journey(output_dir, Settings.quick() if quick else Settings(), console, progress)
+        return _journey(output_dir, settings, console, progress)
     except (KeyboardInterrupt, Interrupted) as error:
         finished = sorted(str(path.parent) for path in output_dir.glob("*/report.json"))
         raise Interrupted(
@@ -56,7 +56,7 @@ def run_demo(output_dir: str | Path, *, quick: bool, console: Console, progress:
 
 def _journey(output_dir: Path, settings: Settings, console: Console, progress: Progress) -> Report:
     started = time.perf_counter()
-    jobs = {activation: training_job(activation, settings) for activation in ARMS}
+    jobs = {activation: training_job(activation, settings) for activation in settings.arms}
     console.print(f"checkpoint  {CHECKPOINT.package} ({CHECKPOINT.licence})")
     console.print(f"sentences   {SENTENCES.package} ({SENTENCES.licence})")
     checks = _first_look(jobs[STOCK], settings, console)
@@ -68,7 +68,8 @@ def _journey(output_dir: Path, settings: Settings, console: Console, progress: P
     test = jobs[STOCK].validation
     assert test is not None
     swapped = {
-        target: swapped_arm(stock, target, test, output_dir / f"{target}-swap", console, progress) for target in TARGETS
+        target: swapped_arm(stock, target, test, output_dir / f"{target}-swap", console, progress)
+        for target in settings.targets
     }
     measured = measure(stock, settings, progress)
     for arm, run in (*trained.items(), *swapped.items()):
@@ -95,12 +96,12 @@ def _first_look(job: TrainingJob, settings: Settings, console: Console) -> list[
 
 
 def _compare(trained: dict[str, RunFolder], swapped: dict[str, RunFolder]) -> Report:
-    stock = trained[STOCK]
-    arms = [(f"{target} swapped in", swapped[target]) for target in TARGETS]
-    arms += [(f"{target} retrained", trained[target]) for target in TARGETS]
+    stock, targets = trained[STOCK], list(swapped)
+    arms = [(f"{target} swapped in", swapped[target]) for target in targets]
+    arms += [(f"{target} retrained", trained[target]) for target in targets]
     comparisons = [compare_runs(stock, run, title=name) for name, run in arms]
     return comparison_report(
-        TITLE,
+        TITLE.format(", ".join(targets)),
         [stock, *(run for _, run in arms)],
         comparisons,
         names=[STOCK, *(name for name, _ in arms)],

@@ -45,6 +45,14 @@ def holds_adapters(model: nn.Module) -> bool:
     return is_peft_model(model) or bool(getattr(model, "_hf_peft_config_loaded", False))
 
 
+def adapter_base(directory: Path) -> str | None:
+    """Return the base model that the adapter in ``directory`` belongs to, or None when it holds none."""
+    path = directory / ADAPTER_CONFIG
+    if not path.is_file():
+        return None
+    return str(json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"])
+
+
 def describe_saved(model: nn.Module, arguments: Mapping[str, Any]) -> None:
     """Write the sidecar beside every adapter that was just saved."""
     if not arguments.get("is_main_process", True):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from gelu_patch.errors import InvalidMeasurement, NotComparable
+from gelu_patch.errors import NotComparable
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report
 
@@ -29,10 +27,16 @@ def require_comparable(baseline: Report, candidate: Report, before: Predictions,
             f"baseline {old.labels}, candidate {new.labels}",
             "map both models to the same label names in the same order",
         )
-    if before.logits.shape[1] != after.logits.shape[1]:
+    if before.is_language_model != after.is_language_model:
+        raise _refusal(
+            "one arm answered with classes and the other with the loss of a text",
+            "the arms did different tasks",
+            "evaluate both arms with the same --task",
+        )
+    if before.n_classes != after.n_classes:
         raise _refusal(
             "the arms have different numbers of classes",
-            f"baseline {before.logits.shape[1]}, candidate {after.logits.shape[1]}",
+            f"baseline {before.n_classes}, candidate {after.n_classes}",
             "evaluate two models with the same classification head",
         )
     for what, field in _HASHES:
@@ -44,8 +48,8 @@ def require_comparable(baseline: Report, candidate: Report, before: Predictions,
                 _SAME_FILE,
             )
     _require_related_weights(baseline, candidate)
-    _require_finite("baseline", before)
-    _require_finite("candidate", after)
+    before.require_finite("the baseline")
+    after.require_finite("the candidate")
 
 
 def _require_same_examples(before: Sequence[str], after: Sequence[str]) -> None:
@@ -70,6 +74,8 @@ def _few(ids: set[str]) -> str:
 
 
 def _require_same_labels(before: Predictions, after: Predictions) -> None:
+    if before.label is None or after.label is None:
+        return
     different = (before.label != after.label).nonzero()[0]
     if len(different):
         names = _few({before.ids[i] for i in different})
@@ -89,16 +95,6 @@ def _require_related_weights(baseline: Report, candidate: Report) -> None:
         )
 
 
-def _require_finite(arm: str, predictions: Predictions) -> None:
-    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
-    if len(broken):
-        raise InvalidMeasurement(
-            f"the {arm} answered {len(broken)} of {len(predictions)} examples with NaN or infinity",
-            why=f"no metric means anything then; it happened for {_few({predictions.ids[i] for i in broken})}",
-            next_step="run the model in float32, or look for the layer that overflows",
-        )
-
-
 def _refusal(what: str, why: str, next_step: str) -> NotComparable:
     return NotComparable(what, why=why, next_step=next_step)
 
@@ -110,17 +106,46 @@ def weights_differ(baseline: Report, candidate: Report) -> bool:
     return bool(one and other and one != other)
 
 
-def seeds_per_arm(baseline: Report, candidate: Report) -> int | None:
-    """Return the fewest training runs of a trained arm, or None when both arms have the same weights."""
-    trained = [report.training for report in (baseline, candidate) if report.training is not None]
-    if not trained or not weights_differ(baseline, candidate):
-        return None
-    return min(len(training.per_seed) for training in trained)
+def trained_apart(baseline: Report, candidate: Report) -> bool:
+    """Tell whether the arms were trained separately, so that the seed is the unit of their difference."""
+    return weights_differ(baseline, candidate) and not (baseline.training is None and candidate.training is None)
 
 
 def same_machine(one: Environment, other: Environment) -> bool:
     """Tell whether times measured in both environments may stand side by side."""
     return (one.cpu, one.gpu, one.threads) == (other.cpu, other.gpu, other.threads)
+
+
+def broken_controls(report: Report) -> list[str]:
+    """Return why nothing that a run measured can be believed: a kernel that fell back, a check that failed."""
+    sites = report.subject.patch.plan if report.subject else []
+    fallen = [site for site in sites if site.fallback]
+    lines = []
+    if fallen:
+        lines.append(
+            f"a kernel fell back at {len(fallen)} of {len(sites)} sites, first {fallen[0].site} "
+            f"({fallen[0].kernel}: {fallen[0].fallback})"
+        )
+    failed = [check for check in report.checks if not check.passed]
+    return lines + [f"the check {check.name!r} failed: {check.measured}, bar {check.bar}" for check in failed]
+
+
+def describe_doubts(baseline: Report, candidate: Report) -> list[str]:
+    """Return warnings about the data and the protocol of two runs that may be compared all the same."""
+    lines = []
+    for arm, report in (("baseline", baseline), ("candidate", candidate)):
+        if report.protocol and report.protocol.model_mode == "train":
+            lines.append(f"the {arm} was left in train mode: dropout makes two identical runs differ")
+    old, new = baseline.data or Data(), candidate.data or Data()
+    if bool(old.labels) != bool(new.labels):
+        lines.append("only one arm names its classes, so the label spaces could not be compared")
+    for report in (baseline, candidate):
+        data = report.data or Data()
+        if data.duplicate_inputs:
+            lines.append(f"{data.duplicate_inputs} of {data.n} inputs occur more than once: they are no new evidence")
+        if data.seen_in_training:
+            lines.append(f"{data.seen_in_training} of {data.n} inputs were trained on: their quality is not general")
+    return list(dict.fromkeys(lines))
 
 
 def describe_differences(baseline: Report, candidate: Report) -> list[str]:

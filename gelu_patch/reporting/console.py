@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -11,15 +11,12 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gelu_patch.reporting.schema import Comparison, VerdictName
-from gelu_patch.reporting.tables import (
-    Table,
-    fidelity_rows,
-    flips_sentence,
-    latency_table,
-    memory_table,
-    quality_table,
-)
+from gelu_patch.reporting import tables
+from gelu_patch.reporting.printable import printable_model
+from gelu_patch.reporting.schema import Arm, Comparison, VerdictName
+from gelu_patch.reporting.tables import Table
+from gelu_patch.reporting.views import policy_facts
+from gelu_patch.reporting.wording import divergence_sentence, perplexity_sentence
 
 _COLOURS: dict[VerdictName, str] = {
     "SHIP": "bold green",
@@ -44,21 +41,30 @@ _STATE_COLOURS = {
 }
 
 
-def comparison_view(comparison: Comparison) -> RenderableType:
-    """Return the comparison as something that rich prints."""
-    return Group(*_parts(comparison))
+def comparison_view(comparison: Comparison, arms: Sequence[Arm] = ()) -> RenderableType:
+    """Return the comparison as something that rich prints; ``arms`` add what each of them recorded alone (energy)."""
+    compared = (comparison.baseline_run, comparison.candidate_run)
+    return Group(*_parts(printable_model(comparison), [printable_model(arm) for arm in arms if arm.run in compared]))
 
 
-def comparison_text(comparison: Comparison, *, width: int = 120) -> str:
+def comparison_text(comparison: Comparison, arms: Sequence[Arm] = (), *, width: int = 120) -> str:
     """Return the comparison as plain text without colours, at most ``width`` columns wide."""
     target = io.StringIO()
-    Console(file=target, width=width, color_system=None, legacy_windows=False).print(comparison_view(comparison))
+    console = Console(file=target, width=width, color_system=None, legacy_windows=False)
+    console.print(comparison_view(comparison, arms))
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()).strip("\n")
 
 
-def _parts(comparison: Comparison) -> Iterator[RenderableType]:
+def _parts(comparison: Comparison, arms: Sequence[Arm]) -> Iterator[RenderableType]:
     yield Text(comparison.title, style="bold")
-    for table in (quality_table(comparison), latency_table(comparison), memory_table(comparison)):
+    compared = (
+        tables.quality_table(comparison),
+        tables.latency_table(comparison),
+        tables.throughput_table(comparison),
+        tables.memory_table(comparison),
+        tables.energy_table(arms),
+    )
+    for table in compared:
         if table.rows:
             yield Text()
             yield _Fitted(table)
@@ -74,17 +80,29 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 
 
 def _facts(comparison: Comparison) -> Iterator[tuple[str, Text]]:
-    if sentence := flips_sentence(comparison):
+    if sentence := tables.flips_sentence(comparison):
         yield "flips", Text(sentence)
+    yield from (
+        ("perplexity", Text(perplexity_sentence(each))) for each in comparison.results if each.ratio is not None
+    )
+    if comparison.divergence:
+        yield "training", Text(divergence_sentence(comparison.divergence))
     if comparison.fidelity:
-        rows = fidelity_rows(comparison.fidelity)
-        yield "fidelity", Text(", ".join(f"{name} {value}" for name, value in rows))
+        yield (
+            "fidelity",
+            Text(", ".join(_beside_noise(*row) for row in tables.fidelity_table(comparison.fidelity).rows)),
+        )
     if comparison.differences:
         yield "differs", Text("; ".join(comparison.differences))
     for result in comparison.results:
-        yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
-    margins = ", ".join(f"{name} {margin}" for name, margin in comparison.policy.margins.items())
-    yield "margins", Text(margins + (" (default policy)" if comparison.policy.source == "default" else ""))
+        if result.gated:
+            yield from (("warning", Text(warning, style="yellow")) for warning in result.warnings)
+    yield from (("warning", Text(warning, style="yellow")) for warning in comparison.warnings)
+    yield "margins", Text("; ".join(policy_facts(comparison.policy)))
+
+
+def _beside_noise(name: str, value: str, noise: str = "") -> str:
+    return f"{name} {value}" + (f" (noise {noise})" if noise else "")
 
 
 _GAP = 2

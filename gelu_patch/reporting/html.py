@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from gelu_patch.errors import MissingExtra
-from gelu_patch.reporting import tables, wording
-from gelu_patch.reporting.plots.performance import distribution_plot, memory_plot, ratio_plot
+from gelu_patch.reporting import tables, views, wording
+from gelu_patch.reporting.bench import bench_tables, worth_it
+from gelu_patch.reporting.plots.latency import arms_ratio_plot, distribution_plot, over_time_plot, ratio_plot
+from gelu_patch.reporting.plots.memory import memory_plot
 from gelu_patch.reporting.plots.quality import accuracy_plot, difference_plot
-from gelu_patch.reporting.plots.training import training_plot
-from gelu_patch.reporting.schema import Comparison, Report, VerdictName
-from gelu_patch.reporting.verdict import MINIMUM_SEEDS
+from gelu_patch.reporting.plots.share import share_plot
+from gelu_patch.reporting.plots.training import seeds_plot, training_plot
+from gelu_patch.reporting.printable import printable_model
+from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.training_tables import training_tables
+from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_EMBEDDED_CHARACTERS = 200_000
-
-TONES: dict[VerdictName, str] = {
-    "SHIP": "good",
-    "NO GAIN": "calm",
-    "DO NOT SHIP": "bad",
-    "INCONCLUSIVE": "open",
-    "PRELIMINARY": "open",
-    "PARTIAL": "open",
-    "NOT COMPARABLE": "bad",
-    "INVALID": "bad",
-}
+_EMBEDDED_CHARACTERS = 300_000
+_MEASURED_ALONE = ("Latency", "Throughput")  # tables of a run of `bench`, which no comparison repeats
 
 
 def html_report(report: Report) -> str:
     """Return the report as one HTML page; the same report gives the same bytes.
 
-    The page loads nothing and runs no script, and its content security policy forbids both. Raises MissingExtra
-    without jinja2 or matplotlib.
+    The page loads nothing and runs no script, and its content security policy forbids both. Everything on it comes
+    from ``report``. Raises MissingExtra without jinja2 or matplotlib.
     """
+    report = printable_model(report)
+    names = views.candidate_names(report)
+    return _render(
+        report=report,
+        plots={
+            "accuracy": accuracy_plot(report.arms),
+            "differences": difference_plot(report.comparisons, names),
+            "training": training_plot(report.arms),
+            "seeds": seeds_plot(report.arms),
+            "ratios": ratio_plot(report.comparisons, names) or arms_ratio_plot(report.arms),
+            "times": distribution_plot(report.arms),
+            "over_time": over_time_plot(report.arms),
+            "memory": memory_plot(report.arms),
+            "share": share_plot(report.activation_share),
+        },
+        comparisons=[views.comparison_view(report, comparison) for comparison in report.comparisons],
+        worth_it=worth_it(report),
+        bench_tables=[table for table in bench_tables(report) if table.caption in _MEASURED_ALONE],
+        energy=tables.energy_table(report.arms),
+        training_tables=training_tables(report.arms),
+        environment_rows=views.environment_rows(report),
+        commands=views.commands(report),
+        hashes=views.hashes(report),
+        flips_in_sight=views.FLIPS_IN_SIGHT,
+        minimum_seeds=MINIMUM_SEEDS,
+        source=_embedded(report),
+    )
+
+
+def _render(**found: Any) -> str:
     try:
         import jinja2
         from markupsafe import Markup
@@ -48,93 +74,24 @@ def html_report(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["words"] = wording.words
-    names = _candidates(report)
-    plots = {
-        "accuracy": accuracy_plot(report.arms),
-        "differences": difference_plot(report.comparisons, names),
-        "training": training_plot(report.arms),
-        "ratios": ratio_plot(report.comparisons, names),
-        "times": distribution_plot(report.arms),
-        "memory": memory_plot(report.arms),
-    }
-    page = environment.get_template("report.html.j2").render(
-        report=report,
-        plots={name: plot and {"svg": Markup(plot.svg), "table": plot.table} for name, plot in plots.items()},
-        comparisons=[_comparison_view(report, comparison) for comparison in report.comparisons],
-        environment_rows=_environment_rows(report),
-        commands=[(arm.name, " ".join(arm.tool.command)) for arm in report.arms if arm.tool.command],
-        minimum_seeds=MINIMUM_SEEDS,
-        source=_embedded(report),
-    )
-    return str(page)
-
-
-def _candidates(report: Report) -> list[str]:
-    """Return the name of each comparison's candidate, or the comparison's title when its arm is not here."""
-    names = {arm.run: arm.name for arm in report.arms}
-    return [names.get(comparison.candidate_run, comparison.title) for comparison in report.comparisons]
-
-
-def _comparison_view(report: Report, comparison: Comparison) -> dict[str, Any]:
-    name = comparison.verdict
-    return {
-        "title": comparison.title,
-        "verdict": name,
-        "tone": TONES[name],
-        "why": comparison.headline.removeprefix(f"{name}: "),
-        "reasons": comparison.reasons,
-        "differences": comparison.differences,
-        "warnings": [warning for result in comparison.results for warning in result.warnings],
-        "policy": comparison.policy,
-        "covers": covered(report, comparison),
-        "not_covered": not_covered(comparison),
-        "quality": tables.quality_table(comparison),
-        "latency": tables.latency_table(comparison),
-        "memory": tables.memory_table(comparison),
-        "flips": tables.flips_table(comparison),
-        "flips_sentence": tables.flips_sentence(comparison),
-        "fidelity": tables.fidelity_rows(comparison.fidelity) if comparison.fidelity else [],
-    }
-
-
-def covered(report: Report, comparison: Comparison) -> list[str]:
-    """Return what the verdict was measured on."""
-    subjects = {arm.run: arm.subject for arm in report.arms}
-    subject = subjects.get(comparison.candidate_run)
-    scope = [subject.model, subject.dtype] if subject else []
-    if report.data:
-        source = " ".join(filter(None, [report.data.name, report.data.split]))
-        scope.append(f"{report.data.n:,} examples" + (f" of {source}" if source else ""))
-    environment = report.environment
-    scope += environment.gpu or [environment.cpu]
-    if "torch" in environment.packages:
-        scope.append(f"torch {environment.packages['torch']}")
-    return [part for part in scope if part]
-
-
-def not_covered(comparison: Comparison) -> list[str]:
-    """Return what nobody may conclude from the verdict."""
-    gaps = ["other data", "other checkpoints, devices and dtypes"]
-    gaps += [] if comparison.latency else ["speed (not compared)"]
-    gaps += [] if comparison.memory else ["memory (not compared)"]
-    return gaps
-
-
-def _environment_rows(report: Report) -> list[tuple[str, str]]:
-    found = report.environment
-    rows = [("python", found.python), *found.packages.items(), ("system", found.os), ("processor", found.cpu)]
-    rows += [("threads", str(found.threads or wording.MISSING)), ("GPU", ", ".join(found.gpu) or "none")]
-    rows += [("offline", {True: "yes", False: "no", None: wording.MISSING}[found.offline])]
-    return [(name, value) for name, value in [*rows, *found.env_vars.items()] if value]
+    environment.filters["drawing"] = Markup  # of plots/canvas.py, which escapes what it is given
+    environment.filters["element_text"] = lambda text: Markup(escape(text, quote=False))  # quotes are most of JSON
+    return environment.get_template("report.html.j2").render(**found)
 
 
 def _embedded(report: Report) -> str:
-    """Return the report as JSON without curves and single times, which the plots show."""
+    """Return the report as JSON; without curves and single times, which the plots show, where it would be long."""
     plain = report.model_dump(mode="json", by_alias=True)
+    if len(text := _as_text(plain)) <= _EMBEDDED_CHARACTERS:
+        return text
     for arm in plain["arms"]:
         for run in (arm["training"] or {}).get("per_seed", []):
             run["curve"] = []
         for entry in arm["latency"]:
-            entry["values"] = []
-    text = json.dumps(plain, indent=1, ensure_ascii=False)
+            entry.update(values=[], quantiles=[], ratio_over_time=[])
+    text = _as_text(plain)
     return text if len(text) <= _EMBEDDED_CHARACTERS else "too long to repeat here: see report.json"
+
+
+def _as_text(plain: Any) -> str:
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gelu_patch.errors import NotComparable, UsageError
 from gelu_patch.reporting.policy import margin_of
-from gelu_patch.reporting.schema import LatencyResult, MemoryResult, Policy, Report
+from gelu_patch.reporting.schema import Energy, LatencyResult, MemoryResult, Policy, Report, Subject
 from gelu_patch.reporting.states import latency_state, memory_state
 
 
@@ -61,3 +62,38 @@ def _pairs(baseline: Report, candidate: Report) -> Iterator[tuple[str, tuple[int
         old, new = before.get((entry.phase, entry.shape)), entry.saved_for_backward_bytes
         if old is not None and new is not None:
             yield entry.phase, entry.shape, old, new
+
+
+def with_bench(report: Report, bench: Report) -> Report:
+    """Return ``report`` with the latency, memory and energy that a run of kind "bench" measured for its patch target.
+
+    What the activations take at all comes along.
+
+    Time does not depend on the values of the weights, so a retrained arm may be given that of the same architecture.
+    Raises NotComparable when the bench was of another model, UsageError when it is none or had no such arm.
+    """
+    if bench.kind != "bench":
+        raise UsageError(
+            f"{bench.run_id} is a run of kind {bench.kind!r}",
+            why="only a bench has times",
+            next_step="gelu-patch bench",
+        )
+    mine, measured = report.subject or Subject(model=""), bench.subject or Subject(model="")
+    for name in ("architecture", "params", "dtype"):
+        one, other = getattr(mine, name), getattr(measured, name)
+        if one and other and one != other:
+            raise NotComparable(
+                "the bench measured another model",
+                why=f"its {name} is {other}, that of {report.run_id} is {one}",
+                next_step="run `gelu-patch bench` on the checkpoint that was evaluated",
+            )
+    target = mine.patch.target
+    arm = next((arm for arm in bench.arms if arm.subject.patch.target == target), None)
+    if arm is None:
+        raise UsageError(
+            f"the bench did not measure {target!r}",
+            why=f"its arms are: {', '.join(arm.name for arm in bench.arms)}",
+            next_step=f"gelu-patch bench MODEL --to {target}",
+        )
+    found = {"latency": arm.latency, "memory": arm.memory, "energy": arm.energy or Energy()}
+    return report.model_copy(update={**found, "activation_share": bench.activation_share})

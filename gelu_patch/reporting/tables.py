@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gelu_patch.reporting.schema import Comparison, Fidelity
+from gelu_patch.reporting.schema import Arm, Comparison, Fidelity, Flip
 from gelu_patch.reporting.wording import (
     MISSING,
     binary_size,
+    interval_name,
     percent_change,
     place_text,
     ratio_range,
+    role_text,
     seconds,
     shape_text,
     shown,
@@ -27,6 +29,14 @@ class Table:
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
+    def first(self, count: int) -> Table:
+        """Return the table with its first ``count`` rows."""
+        return replace(self, rows=self.rows[:count])
+
+    def after(self, count: int) -> Table:
+        """Return the table without its first ``count`` rows."""
+        return replace(self, rows=self.rows[count:])
+
 
 def quality_table(comparison: Comparison) -> Table:
     """Return one row per quality metric."""
@@ -35,7 +45,7 @@ def quality_table(comparison: Comparison) -> Table:
         text = shown(result)
         rows.append(
             (
-                text.label + ("" if result.primary else " (guard rail)"),
+                text.label + role_text(result),
                 text.baseline,
                 text.candidate,
                 text.difference,
@@ -44,7 +54,8 @@ def quality_table(comparison: Comparison) -> Table:
                 text.state,
             )
         )
-    return Table("Quality", ("metric", "base", "candidate", "difference", "95 % CI", "margin", "result"), rows)
+    interval = interval_name(comparison.policy)
+    return Table("Quality", ("metric", "base", "candidate", "difference", interval, "margin", "result"), rows)
 
 
 def latency_table(comparison: Comparison) -> Table:
@@ -66,6 +77,39 @@ def latency_table(comparison: Comparison) -> Table:
         )
     header = ("batch × tokens", "base", "candidate", "ratio", "95 % CI", "margin", "A/A control", "result")
     return Table("Latency", header, rows)
+
+
+def summary_table(comparison: Comparison) -> Table:
+    """Return everything that was compared in one table: quality, then latency, then memory."""
+    header = ("metric", "base", "candidate", "difference [95 % CI]", "margin", "result")
+    quality = [(*row[:3], f"{row[3]} {row[4]}", *row[5:]) for row in quality_table(comparison).rows]
+    latency = [
+        (f"latency {row[0]}", *row[1:3], f"ratio {row[3]} {row[4]}", row[5], row[7])
+        for row in latency_table(comparison).rows
+    ]
+    memory = list(memory_table(comparison).rows)
+    return Table("Everything that was compared", header, [*quality, *latency, *memory])
+
+
+def throughput_table(comparison: Comparison) -> Table:
+    """Return examples per second at the median time, one row per shape."""
+    rows = []
+    for result in comparison.latency:
+        rates = [result.shape[0] / seconds for seconds in (result.baseline_p50, result.candidate_p50)]
+        change = percent_change(1.0, 1 / result.ratio)
+        rows.append((place_text(result.phase, result.shape), *(f"{rate:,.4g}" for rate in rates), change))
+    return Table("Throughput (examples/s)", ("batch × tokens", "base", "candidate", "change"), rows)
+
+
+def energy_table(arms: Sequence[Arm]) -> Table:
+    """Return one row per arm that was measured: what 1,000 examples took, or why nobody knows."""
+    rows = []
+    for arm in arms:
+        if arm.energy is not None:
+            joule = arm.energy.joule_per_1k_samples
+            known = f"{joule:,.4g} J" if joule is not None else "not available"
+            rows.append((arm.name, known, arm.energy.source or arm.energy.why_null or MISSING))
+    return Table("Energy", ("arm", "per 1,000 examples", "source"), rows)
 
 
 def memory_table(comparison: Comparison) -> Table:
@@ -109,12 +153,49 @@ def flips_sentence(comparison: Comparison) -> str:
     return ""
 
 
-def fidelity_rows(fidelity: Fidelity) -> list[tuple[str, str]]:
-    """Return what is known about how far the outputs moved."""
+def flipped_examples(comparison: Comparison) -> Table:
+    """Return the examples that the arms predict differently, one row each, in the order of the report."""
     rows = [
-        ("top-1 agreement", fidelity.top1_agreement, ".2%"),
-        ("KL(base ‖ candidate) mean", fidelity.kl_mean, ".2g"),
-        ("KL(base ‖ candidate) p99", fidelity.kl_p99, ".2g"),
-        ("max |Δ logit|", fidelity.max_abs_dlogit, ".2g"),
+        (
+            flip.id,
+            flip.text or MISSING,
+            MISSING if flip.label is None else flip.label,
+            f"{flip.baseline} → {flip.candidate}",
+            f"{_digits(flip.baseline_margin)} → {_digits(flip.candidate_margin)}",
+            _digits(flip.kl),
+            _change(flip),
+        )
+        for flip in comparison.flips
     ]
-    return [(name, format(value, form).replace("%", " %")) for name, value, form in rows if value is not None]
+    header = ("id", "text", "label", "prediction", "logit margin", "KL", "answer")
+    return Table("Examples that changed", header, rows)
+
+
+def _digits(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2g}"
+
+
+def _change(flip: Flip) -> str:
+    if flip.label is None:
+        return "changed"
+    return {flip.baseline: "lost", flip.candidate: "gained"}.get(flip.label, "wrong before and after")
+
+
+_FIDELITY = (
+    ("top-1 agreement", "top1_agreement", ".2%"),
+    ("KL(base ‖ candidate) mean", "kl_mean", ".2g"),
+    ("KL(base ‖ candidate) p99", "kl_p99", ".2g"),
+    ("max |Δ logit|", "max_abs_dlogit", ".2g"),
+)
+
+
+def fidelity_table(fidelity: Fidelity) -> Table:
+    """Return what is known about how far the outputs moved, beside the numeric noise where that was measured."""
+    arms = [fidelity, *([fidelity.noise] if fidelity.noise else [])]
+    rows = []
+    for name, field, form in _FIDELITY:
+        values = [getattr(arm, field) for arm in arms]
+        if values[0] is not None:
+            texts = (MISSING if value is None else format(value, form).replace("%", " %") for value in values)
+            rows.append((name, *texts))
+    return Table("Fidelity", ("fidelity", "candidate", "numeric noise")[: 1 + len(arms)], rows)

@@ -1,29 +1,34 @@
 """The verdict: one name, one line, every reason, one exit code.
 
-Rules are tried in the order of their weight: a quality that is worse beyond its margin stands even when the clock
-cannot be trusted; a failed control comes before anything that the clock says; what is open comes before what is
-early; and nothing passes because a number is missing.
+Rules are tried in the order of their weight: where a kernel fell back nothing was measured; a quality that is worse
+beyond its margin stands even when the clock cannot be trusted; a failed control comes before anything that the clock
+says; what is open comes before what is early; and nothing passes because a number is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gelu_patch.errors import ExitCode
-from gelu_patch.reporting.schema import LatencyResult, MemoryResult, Policy, Result, VerdictName
+from gelu_patch.reporting.questions import open_questions
+from gelu_patch.reporting.schema import Comparison, Divergence, LatencyResult, MemoryResult, Policy, Result, VerdictName
 from gelu_patch.reporting.wording import (
+    IDENTICAL,
+    beyond_margin,
+    divergence_sentence,
+    failed_control,
     latency_sentence,
     memory_sentence,
     percent_change,
-    place_text,
+    perplexity_sentence,
+    plural,
     quality_sentence,
-    ratio_range,
     shown,
 )
-from gelu_patch.stats.paired import minimum_n
 
-MINIMUM_SEEDS = 5
+PASSED = frozenset({"SUPERIOR", "NON_INFERIOR", "EQUIVALENT"})
+CHANGED_MARGINS = "the margins are not those that the baseline was fixed to before"
 
 EXIT_CODES: dict[VerdictName, ExitCode] = {
     "SHIP": ExitCode.OK,
@@ -44,11 +49,7 @@ class Verdict:
     name: VerdictName
     headline: str
     reasons: list[str]
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The exit code of the command line for this verdict."""
-        return EXIT_CODES[self.name]
+    exit_code: ExitCode
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Evidence:
     """Everything a verdict may look at.
 
     ``seeds``: training runs per arm when the arms were trained separately, None when they share their weights.
+    ``limited``: the runs saw a part of their data only. ``other_machine``: latency was measured, and cannot be
+    compared. ``broken``: why nothing that was measured can be believed.
     """
 
     policy: Policy
@@ -63,26 +66,59 @@ class Evidence:
     latency: Sequence[LatencyResult] = ()
     memory: Sequence[MemoryResult] = ()
     seeds: int | None = None
+    limited: bool = False
+    other_machine: bool = False
+    broken: Sequence[str] = ()
+    divergence: Divergence | None = None
+    gated: Sequence[Result] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gated", [result for result in self.results if result.gated])
+        for name in ("latency", "memory"):
+            if name in self.policy.ignore:
+                object.__setattr__(self, name, ())
+
+
+# Which exit code stands for several comparisons: what could not be compared or measured says nothing about the others.
+_GRAVITY = (4, 5, 1, 3, 0)
+
+
+def worst(comparisons: Sequence[Comparison]) -> Comparison:
+    """Return the comparison whose exit code stands for all of them, the first of equals."""
+    return min(comparisons, key=lambda each: _GRAVITY.index(each.exit_code))
 
 
 def decide(evidence: Evidence) -> Verdict:
     """Return the verdict on this evidence."""
     name, why = _first_rule_that_applies(evidence)
-    return Verdict(name, f"{name}: {why}", list(_reasons(evidence)))
+    banner = f" ({CHANGED_MARGINS})" if evidence.policy.fixed_before_run is False else ""
+    gainless = name == "NO GAIN" and evidence.policy.require_gain
+    code = ExitCode.DO_NOT_SHIP if gainless else EXIT_CODES[name]
+    return Verdict(name, f"{name}: {why}{banner}", list(_reasons(evidence)), code)
 
 
 def _first_rule_that_applies(evidence: Evidence) -> tuple[VerdictName, str]:
+    if evidence.broken:
+        return "INVALID", evidence.broken[0]
     worse = [r for r in evidence.results if r.primary and r.state == "INFERIOR"]
     if worse:
-        return "DO NOT SHIP", _beyond_margin(worse[0])
+        return "DO NOT SHIP", beyond_margin(worse[0])
+    if _diverges_more(evidence):
+        return "DO NOT SHIP", divergence_sentence(evidence.divergence)
+    if evidence.other_machine and "latency" not in evidence.policy.ignore:
+        return "NOT COMPARABLE", _after_quality(evidence, "the latencies come from different machines")
     broken = [r for r in evidence.latency if r.state == "INVALID"]
     if broken:
-        return "INVALID", _after_quality(evidence, _failed_control(broken[0]))
+        return "INVALID", _after_quality(evidence, failed_control(broken[0]))
     slower = [latency_sentence(r) for r in evidence.latency if r.state == "SLOWER"]
     larger = [memory_sentence(r) for r in evidence.memory if r.state == "LARGER"]
     if slower or larger:
         return "DO NOT SHIP", (slower + larger)[0]
-    open_question = next(_open_questions(evidence), None)
+    questions = open_questions(evidence.policy, evidence.results, evidence.latency, evidence.memory)
+    open_question = next(questions, None)
+    if evidence.limited:
+        so_far = open_question or ", ".join([_quality_summary(evidence), *_gains(evidence)])
+        return "PARTIAL", f"only a part of the data was evaluated (--limit); so far: {so_far}"
     if open_question:
         return "INCONCLUSIVE", _after_quality(evidence, open_question)
     quality, gains = _quality_summary(evidence), _gains(evidence)
@@ -93,90 +129,28 @@ def _first_rule_that_applies(evidence: Evidence) -> tuple[VerdictName, str]:
     return "NO GAIN", f"{quality}, no gain in speed or memory shown"
 
 
+def _diverges_more(evidence: Evidence) -> bool:
+    found = evidence.divergence
+    return found is not None and found.candidate > found.baseline and found.p < 2 * evidence.policy.alpha
+
+
 def _after_quality(evidence: Evidence, problem: str) -> str:
     """Say first that quality has passed, where it has: a clock that fails must not hide that."""
-    passed = evidence.results and all(r.state in {"SUPERIOR", "NON_INFERIOR", "EQUIVALENT"} for r in evidence.results)
+    passed = evidence.gated and all(r.state in PASSED for r in evidence.gated)
     return f"{_quality_summary(evidence)}, but {problem}" if passed else problem
 
 
-def _beyond_margin(result: Result) -> str:
-    text = shown(result)
-    return f"{text.label} {text.difference} {text.interval}, margin {text.margin}"
-
-
-def _failed_control(result: LatencyResult) -> str:
-    control = result.aa_control
-    seen = f" ({control.ratio:.3f} {ratio_range(control.ci)}, must hold 1 within the margin)" if control else ""
-    where = place_text(result.phase, result.shape)
-    return f"the baseline against itself failed at {where}{seen}: measure again on a quieter machine"
-
-
-def _open_questions(evidence: Evidence) -> Iterator[str]:
-    """Yield what keeps this from a pass, the primary metric first."""
-    if not any(r.primary for r in evidence.results):
-        yield "no primary quality metric was measured"
-    for result in sorted(evidence.results, key=lambda r: not r.primary):
-        if result.state == "INCONCLUSIVE":
-            yield _undecided(result)
-        elif result.state == "INFERIOR":
-            yield f"the guard rail {_beyond_margin(result)} is broken: look before shipping"
-    measured = {r.metric for r in evidence.results}
-    measured |= {"latency"} if evidence.latency else set()
-    measured |= {"memory"} if evidence.memory else set()
-    for metric in evidence.policy.required:
-        if metric not in measured:
-            yield f"{metric} has a margin but was not measured in both arms"
-    for timing in evidence.latency:
-        if timing.state == "INCONCLUSIVE":
-            yield _undecided_latency(timing)
-
-
-def _undecided(result: Result) -> str:
-    text = shown(result)
-    if result.ci is None:
-        return f"{text.label}: {result.warnings[0] if result.warnings else 'no interval can be trusted'}"
-    who = "" if result.primary else f" of {text.label}"
-    interval = f"the interval {text.interval}{' pp' if text.margin.endswith(' pp') else ''}{who}"
-    verb = "crosses" if result.ci[0] <= result.margin else "keeps"
-    problem = f"{interval} {verb} the margin {text.margin}"
-    if result.b is None or result.n is None:
-        return problem
-    fewest = minimum_n(-result.margin)
-    identical = "identical on this data, but " if result.identical else ""
-    if result.n < fewest:
-        size = f"{result.n} examples can never pass {text.margin.lstrip('+-')} (minimum {fewest})"
-        return f"{identical}too few examples: {problem}; {size}"
-    if result.c is None or not result.n_needed_80:
-        return problem
-    flip_rate = f"{100 * (result.b + result.c) / result.n:.1f} % flips"
-    return f"{problem}; at {flip_rate} about {_rounded_up(result.n_needed_80):,} examples give 80 % power"
-
-
-def _undecided_latency(result: LatencyResult) -> str:
-    where = place_text(result.phase, result.shape)
-    if result.aa_control is None and result.valid is None:
-        return f"nothing vouches for the latency at {where}: the baseline was not timed against itself"
-    return f"the latency interval {ratio_range(result.ci)} at {where} crosses the margin {1 + result.margin:.4g}"
-
-
-def _rounded_up(count: int) -> int:
-    """Return a plan for examples with no more digits than it deserves."""
-    step = 50 if count > 1_000 else 10
-    return -(-count // step) * step
-
-
 def _too_few_seeds(evidence: Evidence) -> bool:
-    return evidence.seeds is not None and evidence.seeds < MINIMUM_SEEDS
+    return evidence.seeds is not None and evidence.seeds < evidence.policy.minimum_seeds
 
 
 def _seed_text(evidence: Evidence) -> str:
-    plural = "" if evidence.seeds == 1 else "s"
-    return f"{evidence.seeds} seed{plural} per trained arm, a verdict needs {MINIMUM_SEEDS}"
+    return f"{plural(evidence.seeds or 0, 'seed')} per trained arm, a verdict needs {evidence.policy.minimum_seeds}"
 
 
 def _quality_summary(evidence: Evidence) -> str:
-    if all(r.identical for r in evidence.results):
-        return "identical on this data"
+    if evidence.results and all(r.identical for r in evidence.results):
+        return IDENTICAL
     better = any(r.state == "SUPERIOR" and r.primary for r in evidence.results)
     return "quality superior" if better else "quality non-inferior"
 
@@ -199,13 +173,21 @@ def _superior(evidence: Evidence) -> list[Result]:
 
 
 def _reasons(evidence: Evidence) -> Iterator[str]:
-    yield from (quality_sentence(r) for r in evidence.results)
+    for result in evidence.results:
+        yield quality_sentence(result)
+        if result.ratio is not None:
+            yield perplexity_sentence(result)
     yield from (latency_sentence(r) for r in evidence.latency)
     yield from (memory_sentence(r) for r in evidence.memory)
     for result in evidence.results:
         yield from (f"{shown(result).label}: {warning}" for warning in result.warnings)
+    yield from evidence.broken
+    if evidence.divergence and (evidence.divergence.baseline or evidence.divergence.candidate):
+        yield divergence_sentence(evidence.divergence)
     if _too_few_seeds(evidence):
         yield _seed_text(evidence)
+    if evidence.policy.fixed_before_run is False:
+        yield CHANGED_MARGINS
     if evidence.policy.source == "default":
         yield "margins: default policy"
     if not evidence.latency:

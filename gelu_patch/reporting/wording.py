@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from gelu_patch.reporting.metrics import METRICS, Unit
-from gelu_patch.reporting.schema import Interval, LatencyResult, MemoryResult, Result
+from gelu_patch.reporting.schema import Divergence, Interval, LatencyResult, MemoryResult, Policy, Result
 
 MISSING = "—"
+IDENTICAL = "IDENTICAL ON THIS DATA"
+
+# How many decimals more (or fewer) than usual are printed: `compare --precision` sets it around its output.
+_EXTRA_DECIMALS: ContextVar[int] = ContextVar("extra decimals", default=0)
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,25 @@ class Shown:
     interval: str
     margin: str
     state: str
+
+
+@contextmanager
+def precision(extra_decimals: int) -> Iterator[None]:
+    """Print metrics and ratios with that many decimals more than usual (fewer, when negative) inside the block."""
+    token = _EXTRA_DECIMALS.set(extra_decimals)
+    try:
+        yield
+    finally:
+        _EXTRA_DECIMALS.reset(token)
+
+
+def _decimals(usual: int) -> int:
+    return max(0, usual + _EXTRA_DECIMALS.get())
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 seed`` or ``1,200 seeds``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def signed(value: float, decimals: int) -> str:
@@ -50,7 +76,8 @@ def _three_digits(value: float) -> str:
 
 def ratio_range(interval: Interval) -> str:
     """Return ``[0.949, 0.957]``."""
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+    places = _decimals(3)
+    return f"[{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
 
 
 def percent_change(baseline: float, candidate: float) -> str:
@@ -88,7 +115,7 @@ def value_text(metric: str, value: float | None) -> str:
     """Return one arm's value: ``92.43 %`` or ``0.2213``."""
     if value is None:
         return MISSING
-    return f"{100 * value:.2f} %" if unit_of(metric) == "pp" else f"{value:.4f}"
+    return f"{100 * value:.{_decimals(2)}f} %" if unit_of(metric) == "pp" else f"{value:.{_decimals(4)}f}"
 
 
 def shown(result: Result) -> Shown:
@@ -101,7 +128,7 @@ def shown(result: Result) -> Shown:
     difference, *limits = _points(numbers) if is_points else _plain(numbers)
     margin = scale * sign * result.margin
     return Shown(
-        label=label_of(result.metric),
+        label=result.label or label_of(result.metric),
         baseline=value_text(result.metric, result.baseline),
         candidate=value_text(result.metric, result.candidate),
         difference=difference + unit,
@@ -113,14 +140,14 @@ def shown(result: Result) -> Shown:
 
 def _points(numbers: list[float]) -> list[str]:
     wide = len(numbers) == 3 and numbers[2] - numbers[1] >= 4
-    return [signed(number, 1 if wide else 2) for number in numbers]
+    return [signed(number, _decimals(1 if wide else 2)) for number in numbers]
 
 
 def _plain(numbers: list[float]) -> list[str]:
     largest = max(abs(number) for number in numbers)
     if 0 < largest < 5e-4:  # four decimals would show nothing but zeros
-        return [f"{number:+.1e}" if number else "+0" for number in numbers]
-    return [signed(number, 4) for number in numbers]
+        return [f"{number:+.{_decimals(1)}e}" if number else "+0" for number in numbers]
+    return [signed(number, _decimals(4)) for number in numbers]
 
 
 def _margin_text(margin: float, decimals: int) -> str:
@@ -133,21 +160,65 @@ def _remark(result: Result) -> str:
     if result.identical:
         return " (identical)"
     if result.state == "NON_INFERIOR" and result.ci and result.ci[1] < 0:
-        return " (measurably worse)"
+        points = unit_of(result.metric) == "pp"
+        amount = (_points if points else _plain)([(100 if points else 1) * abs(result.diff)])[0].lstrip("+")
+        return f" (measurably worse by {amount}{' pp' if points else ''})"
     return ""
+
+
+def role_text(result: Result) -> str:
+    """Return what a metric that is not primary does, as it stands behind its name; nothing for a primary one."""
+    return "" if result.primary else " (guard rail)" if result.gated else " (shown)"
+
+
+def interval_name(policy: Policy) -> str:
+    """Return ``95 % CI`` for a one-sided alpha of 0.025."""
+    return f"{100 * (1 - 2 * policy.alpha):.3g} % CI"
+
+
+def perplexity_sentence(result: Result) -> str:
+    """Return ``perplexity ratio 1.0012 [0.9998, 1.0026]``, or nothing for what is no language model's loss."""
+    if result.ratio is None:
+        return ""
+    places = _decimals(4)
+    interval = f" [{result.ratio_ci[0]:.{places}f}, {result.ratio_ci[1]:.{places}f}]" if result.ratio_ci else ""
+    return f"perplexity ratio {result.ratio:.{places}f}{interval}"
+
+
+def beyond_margin(result: Result) -> str:
+    """Return ``accuracy -12.4 pp [-15.0, -9.8], margin -1.0 pp``."""
+    text = shown(result)
+    return f"{text.label} {text.difference} {text.interval}, margin {text.margin}"
+
+
+def failed_control(result: LatencyResult) -> str:
+    """Return where the baseline did not look like itself, and what to do."""
+    control = result.aa_control
+    seen = f" ({control.ratio:.3f} {ratio_range(control.ci)}, must hold 1 within the margin)" if control else ""
+    where = place_text(result.phase, result.shape)
+    return f"the baseline against itself failed at {where}{seen}: measure again on a quieter machine"
+
+
+def divergence_sentence(found: Divergence | None) -> str:
+    """Return ``diverged runs: baseline 0 of 5, candidate 2 of 5 (Fisher exact p = 0.44)``."""
+    if found is None:
+        return ""
+    arms = f"baseline {found.baseline} of {found.of_baseline}, candidate {found.candidate} of {found.of_candidate}"
+    return f"diverged runs: {arms} (Fisher exact p = {found.p:.2g})"
 
 
 def quality_sentence(result: Result) -> str:
     """Return ``accuracy -0.11 pp [-0.73, +0.44], margin -1.0 pp: NON-INFERIOR``."""
     text = shown(result)
-    return f"{text.label} {text.difference} {text.interval}, margin {text.margin}: {text.state}"
+    return f"{text.label}{role_text(result)} {text.difference} {text.interval}, margin {text.margin}: {text.state}"
 
 
 def latency_sentence(result: LatencyResult) -> str:
     """Return ``latency 8 × 128: ratio 0.961 [0.958, 0.965], margin 1.02: FASTER``."""
     where = place_text(result.phase, result.shape)
     return (
-        f"latency {where}: ratio {result.ratio:.3f} {ratio_range(result.ci)}, margin {1 + result.margin:.4g}: "
+        f"latency {where}: ratio {result.ratio:.{_decimals(3)}f} {ratio_range(result.ci)}, "
+        f"margin {1 + result.margin:.4g}: "
         f"{words(result.state)}"
     )
 

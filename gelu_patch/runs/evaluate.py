@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gelu_patch.environment import best_device
 from gelu_patch.errors import ModelNotFound, UsageError
-from gelu_patch.patching import patch_model
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.patching import check_ranks, patch_model
+from gelu_patch.patching.adapters import adapter_base
+from gelu_patch.patching.selectors import describe_where
+from gelu_patch.reporting.run_folder import ENVIRONMENT, RUN_LOG, RunFolder
 from gelu_patch.reporting.schema import Report
+from gelu_patch.runs.identity import identity_of
 from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
+from gelu_patch.runs.resume import Resumable
+from gelu_patch.runs.shards import SECONDS_BETWEEN_SHARDS
+from gelu_patch.runs.world import World, check_count
 from gelu_patch.tasks.base import tasks
 from gelu_patch.tasks.data import TextExamples
-from gelu_patch.tasks.evaluate import Evaluation, evaluate_model
+from gelu_patch.tasks.evaluate import Evaluation, Prepared, prepare
+from gelu_patch.tasks.noise import NOISE_EXAMPLES
 from gelu_patch.timing.arms import STOCK
-
-DEFAULT_MAX_LENGTH = 128
+from gelu_patch.timing.devices import require_device
+from gelu_patch.training.adapters import load_adapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +33,26 @@ class EvaluationJob(Job):
     """Everything that decides what an evaluation computes.
 
     ``source`` is a checkpoint directory, a Hub id or the folder of a training run, whose ``max_length`` is used
-    unless another is given. ``activation`` is put on top of what the source has.
+    unless another is given. ``activation`` is put on top of what the source has. ``seed`` draws weights that the
+    checkpoint lacks and decides which tokens are hidden. ``num_processes`` is how many must be running.
     """
 
     source: str
     data: TextExamples
     max_length: int | None = None
+    stride: int | None = None
     seed: int = 0
+    device: str | None = None
+    noise_examples: int = NOISE_EXAMPLES
+    num_processes: int | None = None
+
+    def describe(self) -> dict[str, object]:
+        """Return what was asked for, as plain data."""
+        names = ("source", "activation", "memory", "task", "max_length", "stride", "seed", "device", "noise_examples")
+        asked = {name: getattr(self, name) for name in names}
+        data = {"name": self.data.name, "n": len(self.data), "limited": self.data.limited}
+        batch_size = self.per_device_eval_batch_size
+        return asked | {"where": describe_where(self.where), "data": data, "per_device_eval_batch_size": batch_size}
 
 
 def evaluate_run(
@@ -41,31 +61,52 @@ def evaluate_run(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    seconds_between_shards: float = SECONDS_BETWEEN_SHARDS,
 ) -> RunFolder:
-    """Evaluate and write a run folder.
+    """Evaluate and write a run folder; go on where an earlier call with the same job was stopped.
 
     Without ``output_dir`` the source must be a training run, evaluated as it was trained: its report keeps the
-    training and takes over the new predictions. Raises UsageError when an ``output_dir`` is needed, and what
-    loading, patching and evaluating raise.
+    training and takes over the new predictions. A finished run of the same job is returned as it is, unless
+    ``overwrite``. Started by torchrun, the processes share the work and write the same files as one.
+
+    Raises UsageError when an ``output_dir`` is needed, OutputExists when it holds something else (naming what
+    differs) or is in use, EnvironmentProblem when another number of processes runs than was asked for, Interrupted
+    on Ctrl-C, and what loading, patching and evaluating raise.
     """
-    run = RunFolder(job.source)
-    trained = run.report if run.has_report else None
+    world = World.from_environment()
+    check_count(world.count, job.num_processes)
+    source = RunFolder(job.source)
+    trained = source.report if source.has_report else None
     if output_dir is None:
         _check_own_folder(job, trained)
-    else:
-        RunFolder(output_dir).check_free(overwrite=overwrite)
-    evaluation = _evaluate(job, run, trained, progress or Silent())
-    report = evaluation.report
-    if trained is not None and job.activation == STOCK:
-        own_files = trained.files if output_dir is None else {}
-        report = _inherit(report, trained).model_copy(update={"files": own_files | report.files})
-    report = report.model_copy(update={"title": report.title or job.activation})
-    report.tool.command = list(sys.argv)
-    # Only now, so that a failed evaluation does not cost the run that is replaced.
-    folder = run if output_dir is None else RunFolder.create(output_dir, overwrite=overwrite)
-    folder.write_predictions(evaluation.predictions)
-    folder.write_report(report)
-    return folder
+    folder = source if output_dir is None else RunFolder(output_dir)
+    started = time.perf_counter()
+    progress = progress if progress is not None and world.is_first else Silent()
+    with world.joined():
+        prepared, notes = _prepare(job, source, trained, world)
+        resumable = Resumable(
+            folder,
+            identity_of(prepared, noise_examples=job.noise_examples),
+            job.describe(),
+            world,
+            in_place=output_dir is None,
+            seconds_between_shards=seconds_between_shards,
+        )
+        with resumable.held():
+            if resumable.begin(overwrite=overwrite):
+                progress.note(f"{folder.path} holds this very evaluation, finished: nothing was run")
+            else:
+                sheet = resumable.answer(prepared, progress, f"evaluate {job.activation}")
+
+                def finish() -> None:
+                    evaluation = prepared.finish(sheet, started=started, noise_examples=job.noise_examples)
+                    resumable.finish(replace(evaluation, report=_report(job, evaluation, trained, notes, output_dir)))
+
+                try:
+                    world.first_only(finish)
+                except KeyboardInterrupt as error:
+                    raise resumable.interrupted(prepared) from error
+    return RunFolder(folder.path)
 
 
 def _check_own_folder(job: EvaluationJob, trained: Report | None) -> None:
@@ -76,40 +117,66 @@ def _check_own_folder(job: EvaluationJob, trained: Report | None) -> None:
         )
 
 
-def _evaluate(job: EvaluationJob, run: RunFolder, trained: Report | None, progress: Progress) -> Evaluation:
-    if trained is not None and not run.model_path.is_dir():
+def _prepare(
+    job: EvaluationJob, source: RunFolder, trained: Report | None, world: World
+) -> tuple[Prepared, tuple[str, ...]]:
+    """Load and patch the model, encode the data; return also the notes of loading."""
+    if trained is not None and not source.model_path.is_dir():
         raise ModelNotFound(
-            f"{run.path} holds a run without a model",
-            why=f"there is no {run.model_path}",
+            f"{source.path} holds a run without a model",
+            why=f"there is no {source.model_path}",
             next_step="evaluate the checkpoint that it was made from",
         )
+    device = world.device(job.device)
+    require_device(device)
+    directory = source.model_path if trained is not None else Path(job.source)
     loaded = tasks.get(job.task).load(
-        run.model_path if trained is not None else job.source,
+        str(directory) if directory.exists() else job.source,
         seed=job.seed,
         trust_remote_code=job.trust_remote_code,
         revision=job.revision,
     )
-    loaded.model.to(best_device())
+    if adapter_base(directory) is not None:
+        loaded = replace(loaded, model=load_adapter(loaded.model, directory), notes=())
+    loaded.model.to(device)
     if job.activation != STOCK:
         patch_model(loaded.model, job.activation, job.where, memory=job.memory)
-    with progress.bar(f"evaluate {job.activation}") as update:
-        evaluation = evaluate_model(
-            loaded.model,
-            data=job.data,
-            tokenizer=loaded.tokenizer,
-            labels=loaded.labels,
-            task=job.task,
-            batch_size=job.per_device_eval_batch_size,
-            max_length=job.max_length or _trained_max_length(trained),
-            on_batch=lambda done, total: update(done, total, ""),
-        )
-    evaluation.report.warnings.extend(loaded.notes)
-    return evaluation
+    check_ranks(loaded.model)
+    prepared = prepare(
+        loaded.model,
+        data=job.data,
+        tokenizer=loaded.tokenizer,
+        labels=loaded.labels,
+        task=job.task,
+        batch_size=job.per_device_eval_batch_size,
+        max_length=job.max_length or _trained_max_length(trained),
+        stride=job.stride,
+        data_seed=job.seed,
+    )
+    return replace(prepared, protocol=prepared.protocol.model_copy(update={"world_size": world.count})), loaded.notes
 
 
-def _trained_max_length(trained: Report | None) -> int:
+def _trained_max_length(trained: Report | None) -> int | None:
     recipe = trained.training.recipe if trained and trained.training else {}
-    return int(recipe.get("max_length", DEFAULT_MAX_LENGTH))
+    return int(recipe["max_length"]) if "max_length" in recipe else None
+
+
+def _report(
+    job: EvaluationJob,
+    evaluation: Evaluation,
+    trained: Report | None,
+    notes: tuple[str, ...],
+    output_dir: str | Path | None,
+) -> Report:
+    report = evaluation.report
+    if trained is not None and job.activation == STOCK:
+        own_files = trained.files if output_dir is None else {}
+        report = _inherit(report, trained).model_copy(update={"files": own_files | report.files})
+    files = report.files | {"run_log": RUN_LOG, "environment": ENVIRONMENT}
+    warnings = [*report.warnings, *(note for note in notes if note not in report.warnings)]
+    tool = report.tool.model_copy(update={"command": list(sys.argv)})
+    update = {"title": report.title or job.activation, "files": files, "warnings": warnings, "tool": tool}
+    return report.model_copy(update=update)
 
 
 def _inherit(report: Report, trained: Report) -> Report:

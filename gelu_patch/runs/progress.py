@@ -25,6 +25,9 @@ class Progress(Protocol):
         """Show one piece of work for the length of the block."""
         yield _ignore
 
+    def note(self, text: str) -> None:
+        """Say something that the user should know."""
+
 
 def _ignore(done: int, total: int, note: str = "") -> None:
     """Show nothing."""
@@ -37,6 +40,9 @@ class Silent:
     def bar(self, title: str) -> Iterator[Update]:
         """Show nothing."""
         yield _ignore
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
 
 
 class ConsoleProgress:
@@ -54,6 +60,10 @@ class ConsoleProgress:
                 yield update
         else:
             yield _Lines(self.console, title)
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(f"note: {text}")
 
     @contextmanager
     def _rich_bar(self, title: str) -> Iterator[Update]:
@@ -91,12 +101,14 @@ class _Lines:
         self.console = console
         self.title = title
         self.started = self.shown = time.monotonic()
+        self.first: int | None = None  # a run that goes on does not begin at 0
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
+        self.first = done - 1 if self.first is None else self.first
         if done < total and now - self.shown < SECONDS_BETWEEN_LINES:
             return
         self.shown = now
         elapsed = now - self.started
-        left = elapsed / max(done, 1) * (total - done)
+        left = elapsed / max(done - self.first, 1) * (total - done)
         self.console.print(f"{self.title}: {done}/{total}, {elapsed:.0f} s, about {left:.0f} s left {note}".rstrip())

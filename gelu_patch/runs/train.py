@@ -2,178 +2,228 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
-import sys
 import time
-import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from torch import nn
 
-from gelu_patch.environment import DISTRIBUTION, best_device, fingerprint, git_commit, package_version
 from gelu_patch.errors import Interrupted, InvalidMeasurement
-from gelu_patch.patching import patch_model, save_patched
-from gelu_patch.patching.selectors import describe_where
+from gelu_patch.patching import check_ranks, save_patched
 from gelu_patch.reporting.files import writable, write_text
-from gelu_patch.reporting.run_folder import CONFIG, MODEL, PREDICTIONS, TRAINING_LOG, RunFolder, now
-from gelu_patch.reporting.schema import Environment, Report, Tool, Training
-from gelu_patch.runs.job import Job
+from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder
+from gelu_patch.reporting.schema import SeedRun, Training
 from gelu_patch.runs.progress import Progress, Silent
-from gelu_patch.tasks.base import LoadedModel, tasks
+from gelu_patch.runs.training_job import TrainingJob, load_for_training, prepare_model
+from gelu_patch.runs.training_report import training_report, with_evaluation
+from gelu_patch.tasks.base import Encoded, LoadedModel, tasks
 from gelu_patch.tasks.data import TextExamples
-from gelu_patch.tasks.encoding import EncodedExamples
-from gelu_patch.tasks.evaluate import Evaluation, describe_data, describe_model, evaluate_model
-from gelu_patch.tasks.inference import check_fits
+from gelu_patch.tasks.evaluate import Evaluation, evaluate_model
 from gelu_patch.tasks.loading import quiet_transformers
-from gelu_patch.timing.arms import STOCK
-from gelu_patch.training.accelerator import check_can_train
+from gelu_patch.tasks.noise import NOISE_EXAMPLES
+from gelu_patch.tasks.weights import weights_sha256
+from gelu_patch.training.accelerator import accelerator_for, check_can_train
+from gelu_patch.training.identity import describe
 from gelu_patch.training.log import StepRecord
 from gelu_patch.training.loop import finetune
-from gelu_patch.training.recipe import Recipe
+from gelu_patch.training.processes import Processes
+from gelu_patch.training.saving import CHECKPOINTS, Saving
+from gelu_patch.training.settings import Checkpointing, Tracking
+from gelu_patch.training.state import is_sharded, whole_weights
+from gelu_patch.training.trackers import Trackers, check_tracking
 
-VALIDATION_METRIC = "accuracy"
+__all__ = ["TrainingJob", "load_for_training", "train_run"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob(Job):
-    """Everything that decides what a training run computes.
-
-    With ``validate_each_epoch`` the validation examples are scored after every epoch, otherwise only once at the
-    end. ``model_label`` is what reports call the model, by default ``model_name_or_path``.
-    """
-
-    model_name_or_path: str
-    train: TextExamples
-    recipe: Recipe
-    validation: TextExamples | None = None
-    max_length: int = 128
-    validate_each_epoch: bool = True
-    ignore_mismatched_sizes: bool = False
-    model_label: str | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return the job as plain data: two jobs with equal descriptions compute the same."""
-        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        del fields["model_label"]
-        for part in ("train", "validation"):
-            examples = fields[part]
-            fields[part] = examples and {"name": examples.name, "n": len(examples), "sha256": examples.inputs_sha256}
-        fields["where"] = describe_where(self.where)
-        fields["recipe"] = self.recipe.model_dump()
-        versions = {name: package_version(name) for name in (DISTRIBUTION, "torch", "transformers", "accelerate")}
-        return fields | {"device": best_device(), "versions": versions}
-
-
-def load_for_training(job: TrainingJob) -> LoadedModel:
-    """Load the job's model with its head for the training labels, and check the validation labels against it."""
-    loaded = tasks.get(job.task).load(
-        job.model_name_or_path,
-        train=job.train,
-        seed=job.recipe.seed,
-        trust_remote_code=job.trust_remote_code,
-        revision=job.revision,
-        ignore_mismatched_sizes=job.ignore_mismatched_sizes,
-    )
-    if job.validation is not None:
-        loaded.labels.encode(job.validation)
-    return loaded
+NO_CHECKPOINTS = Checkpointing(checkpointing_steps="no")
+NO_TRACKING = Tracking()
 
 
 def train_run(
-    job: TrainingJob, output_dir: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+    job: TrainingJob,
+    output_dir: str | Path,
+    *,
+    overwrite: bool = False,
+    checkpointing: Checkpointing = NO_CHECKPOINTS,
+    tracking: Tracking = NO_TRACKING,
+    progress: Progress | None = None,
 ) -> RunFolder:
     """Run ``job`` and write its run folder; the report is written last, so a folder with one is complete.
 
-    Raises OutputExists when the folder holds another run and not ``overwrite``; Interrupted on Ctrl-C.
+    With ``checkpointing``, an interrupted run of the same job in ``output_dir`` goes on from its newest checkpoint.
+    In several processes all must call it, and the first one writes.
+
+    Raises OutputExists when the folder holds another run and not ``overwrite``; UsageError when it holds checkpoints
+    of another job; Interrupted on Ctrl-C.
     """
-    progress = progress or Silent()
-    started = time.perf_counter()
     check_can_train(job.recipe)
-    loaded = load_for_training(job)
-    loaded.model.to(best_device())  # before patching: a kernel is chosen for the device
-    if job.activation != STOCK:
-        patch_model(loaded.model, job.activation, job.where, memory=job.memory)
-    data = _encode(job, loaded)
-    # Everything that can be wrong with the request is known by now: only then is anything written.
-    folder = RunFolder.create(output_dir, overwrite=overwrite)
-    write_text(folder.path / CONFIG, yaml.safe_dump(job.describe(), sort_keys=False))
-    try:
-        training = _fine_tune(job, loaded, data, folder, progress)
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"training of {folder.path} was stopped",
-            why=f"the steps so far are in {TRAINING_LOG}; there is no model and no report yet",
-            next_step="run the same command again to do this run anew",
-        ) from error
-    _save_model(loaded, folder)
-    report = _report(job, loaded, training, started)
-    try:
-        if job.validation is not None:
-            evaluation = _evaluate(job, loaded, job.validation, progress)
-            folder.write_predictions(evaluation.predictions)
-            report = _with_evaluation(report, evaluation.report)
-    except InvalidMeasurement as error:
-        report.warnings.append(error.what)
-        folder.write_report(report)
-        raise
-    folder.write_report(report)
-    return folder
+    check_tracking(tracking)
+    with accelerator_for(job.recipe) as accelerator:
+        processes = Processes.here()
+        folder = RunFolder(output_dir)
+        processes.first_only(lambda: folder.check_free(overwrite=overwrite))
+        run = _Run(job, folder, accelerator, processes, checkpointing, tracking, progress or Silent())
+        return run.go(overwrite=overwrite)
 
 
-def _encode(job: TrainingJob, loaded: LoadedModel) -> EncodedExamples:
-    task = tasks.get(job.task)
-    data = task.encode(job.train, labels=loaded.labels, tokenizer=loaded.tokenizer, max_length=job.max_length)
-    check_fits(loaded.model, data)
-    return data
+@dataclass
+class _Run:
+    job: TrainingJob
+    folder: RunFolder
+    accelerator: Any
+    processes: Processes
+    checkpointing: Checkpointing
+    tracking: Tracking
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
 
+    def go(self, *, overwrite: bool) -> RunFolder:
+        """Do all of it; see ``train_run``."""
+        started = time.perf_counter()
+        loaded = prepare_model(self.job, self.accelerator.device)
+        check_ranks(loaded.model)
+        data = self._encode(loaded)
+        about = {**self.job.identity(), "weights_sha256": weights_sha256(loaded.model)}
+        # Everything that can be wrong with the request is known by now: only then is anything written.
+        saving = self._begin(loaded, data, about, overwrite=overwrite)
+        summary = self._fine_tune(loaded, data, saving, about)
+        if is_sharded(loaded.model):
+            loaded = self._gathered(loaded)
+        self.processes.first_only(lambda: self._finish(loaded, summary, started))
+        return self.folder
 
-def _fine_tune(
-    job: TrainingJob, loaded: LoadedModel, data: EncodedExamples, folder: RunFolder, progress: Progress
-) -> Training:
-    def validate(model: nn.Module) -> float:
-        assert job.validation is not None
-        report = _evaluate(job, replace(loaded, model=model), job.validation, progress).report
-        return next(each.value for each in report.quality if each.metric == VALIDATION_METRIC)
-
-    each_epoch = job.validation is not None and job.validate_each_epoch
-    with progress.bar(f"train {job.activation}") as update:
-
-        def on_step(record: StepRecord, total: int) -> None:
-            update(record.step, total, f"loss {record.loss:.3f}")
-
-        summary = finetune(
-            loaded.model,
-            data,
-            job.recipe,
-            loss=tasks.get(job.task).loss,
-            validate=validate if each_epoch else None,
-            on_step=on_step,
-            log_path=folder.path / TRAINING_LOG,
-        )
-    return Training(
-        metric=VALIDATION_METRIC if each_epoch else None,
-        recipe=job.recipe.model_dump() | {"max_length": job.max_length},
-        per_seed=[summary],
-    )
-
-
-def _evaluate(job: TrainingJob, loaded: LoadedModel, data: TextExamples, progress: Progress) -> Evaluation:
-    with progress.bar(f"evaluate {job.activation}") as update:
-        return evaluate_model(
-            loaded.model,
-            data=data,
-            tokenizer=loaded.tokenizer,
+    def _encode(self, loaded: LoadedModel) -> Encoded:
+        job, task = self.job, tasks.get(self.job.task)
+        data: Encoded = task.encode_for_training(
+            job.train,
             labels=loaded.labels,
-            task=job.task,
-            batch_size=job.per_device_eval_batch_size,
+            tokenizer=loaded.tokenizer,
             max_length=job.max_length,
             seed=job.recipe.seed,
-            on_batch=lambda done, total: update(done, total, ""),
         )
+        task.check(loaded.model, data)
+        return data
+
+    def _begin(self, loaded: LoadedModel, data: Encoded, about: dict[str, Any], *, overwrite: bool) -> Saving | None:
+        """Make the folder ready: empty, or as an interrupted run left it."""
+        saving, checkpoints = None, self.folder.path / CHECKPOINTS
+        if overwrite:
+            self.processes.first_only(lambda: _remove(checkpoints))
+        if self.checkpointing.every is not None:
+            source = self.checkpointing.source(self.folder.path)
+            saving = Saving(checkpoints, self.checkpointing.every, self.checkpointing.save_total_limit, source)
+            identity = describe(loaded.model, self.job.recipe, self.processes.count, list(data.lengths), **about)
+            start = saving.start(identity, self.processes)
+            self.notes.extend(start.notes)
+            for note in start.notes if self.processes.is_first else ():
+                self.progress.note(note)
+        self.processes.first_only(lambda: self._make_folder(overwrite=overwrite))
+        return saving
+
+    def _make_folder(self, *, overwrite: bool) -> None:
+        folder = RunFolder.create(self.folder.path, overwrite=overwrite)
+        write_text(folder.path / CONFIG, yaml.safe_dump(self.job.describe(), sort_keys=False))
+
+    def _fine_tune(self, loaded: LoadedModel, data: Encoded, saving: Saving | None, about: dict[str, Any]) -> SeedRun:
+        job = self.job
+        trackers = Trackers(self.accelerator, self.tracking, self.folder.path, job.recipe.model_dump())
+        try:
+            with self.progress.bar(f"train {job.activation}, seed {job.recipe.seed}") as update:
+
+                def on_step(record: StepRecord, total: int) -> None:
+                    rate = 1 / max(record.seconds, 1e-4)
+                    update(record.step, total, f"loss {record.loss:.3f}  {rate:.2f} it/s")
+                    trackers.log(record)
+
+                return finetune(
+                    loaded.model,
+                    data,
+                    job.recipe,
+                    loss=tasks.get(job.task).loss,
+                    validate=self._validation(loaded),
+                    on_step=on_step,
+                    log_path=self.folder.path / TRAINING_LOG,
+                    saving=saving,
+                    about=about,
+                )
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                f"training of {self.folder.path} was stopped",
+                why=f"the steps so far are in {TRAINING_LOG}; there is no model and no report yet",
+                next_step="run the same command again: it goes on from the last checkpoint, if there is one",
+            ) from error
+        finally:
+            trackers.close()
+
+    def _validation(self, loaded: LoadedModel) -> Callable[[nn.Module], float] | None:
+        job, metric = self.job, tasks.get(self.job.task).validation_metric
+        if job.validation is None or not job.validate_each_epoch:
+            return None
+        examples = job.validation
+
+        def validate(model: nn.Module) -> float:
+            found = self._evaluate(replace(loaded, model=model), examples, noise_examples=0)
+            score = next(each for each in found.report.quality if each.metric == metric)
+            return score.value if score.higher_is_better else -score.value
+
+        return validate
+
+    def _gathered(self, loaded: LoadedModel) -> LoadedModel:
+        """Return the trained model whole, for the first process to save and evaluate alone."""
+        weights = whole_weights(loaded.model)
+        if not self.processes.is_first:
+            return loaded
+        whole = prepare_model(self.job, self.accelerator.device)
+        whole.model.load_state_dict(weights)
+        return whole
+
+    def _finish(self, loaded: LoadedModel, summary: SeedRun, started: float) -> None:
+        """Save the model, evaluate it, and write the report last."""
+        job, folder = self.job, self.folder
+        _save_model(loaded, folder)
+        training = Training(
+            metric=tasks.get(job.task).validation_metric if job.validation and job.validate_each_epoch else None,
+            recipe=job.recipe.model_dump(mode="json") | {"max_length": job.max_length},
+            per_seed=[summary],
+            processes=self.processes.count,
+        )
+        report = training_report(job, loaded, training, self.notes, started)
+        try:
+            if job.validation is not None:
+                evaluation = self._evaluate(loaded, job.validation)
+                folder.write_predictions(evaluation.predictions)
+                folder.write_noise(evaluation.noise)
+                folder.write_drift(evaluation.drift)
+                report = with_evaluation(report, evaluation.report)
+        except InvalidMeasurement as error:
+            report.warnings.append(error.what)
+            folder.write_report(report)
+            raise
+        folder.write_report(report)
+
+    def _evaluate(self, loaded: LoadedModel, data: TextExamples, noise_examples: int = NOISE_EXAMPLES) -> Evaluation:
+        job = self.job
+        with self.progress.bar(f"evaluate {job.activation}") as update:
+            return evaluate_model(
+                loaded.model,
+                data=data,
+                tokenizer=loaded.tokenizer,
+                labels=loaded.labels,
+                task=job.task,
+                batch_size=job.per_device_eval_batch_size,
+                max_length=job.max_length,
+                seed=job.recipe.seed,
+                noise_examples=noise_examples,
+                on_batch=lambda done, total: update(done, total, ""),
+            )
+
+
+def _remove(directory: Path) -> None:
+    with writable(directory):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _save_model(loaded: LoadedModel, folder: RunFolder) -> None:
@@ -183,38 +233,7 @@ def _save_model(loaded: LoadedModel, folder: RunFolder) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         save_patched(loaded.model, unfinished)
         loaded.tokenizer.save_pretrained(unfinished)
+        if hasattr(loaded.model, "get_base_model"):  # an adapter: its head is told by the configuration of its base
+            loaded.model.get_base_model().config.save_pretrained(unfinished)
         shutil.rmtree(folder.model_path, ignore_errors=True)
         unfinished.rename(folder.model_path)
-
-
-def _report(job: TrainingJob, loaded: LoadedModel, training: Training, started: float) -> Report:
-    subject = describe_model(loaded.model)
-    warnings = list(loaded.notes)
-    if any(run.diverged for run in training.per_seed):
-        warnings.append("training diverged: five steps in a row without a finite loss")
-    return Report(
-        kind="train",
-        run_id=uuid.uuid4().hex[:12],
-        created=now(),
-        duration_s=round(time.perf_counter() - started, 3),
-        title=job.activation,
-        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(sys.argv)),
-        subject=subject.model_copy(update={"model": job.model_label or job.model_name_or_path}),
-        data=describe_data(job.train, loaded.tokenizer, loaded.labels),
-        training=training,
-        environment=Environment(**fingerprint()),
-        files={"log": TRAINING_LOG, "config": CONFIG, "model": MODEL},
-        warnings=warnings,
-    )
-
-
-def _with_evaluation(report: Report, evaluated: Report) -> Report:
-    """The training report, with what was measured on examples that it was not trained on."""
-    return report.model_copy(
-        update={
-            "data": evaluated.data,
-            "protocol": evaluated.protocol,
-            "quality": evaluated.quality,
-            "files": report.files | {"predictions": PREDICTIONS},
-        }
-    )

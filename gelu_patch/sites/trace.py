@@ -78,7 +78,7 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
     recorder = _Recorder(model, sites)
     try:
         with modes_restored(model), torch.no_grad(), torch.random.fork_rng(), recorder.hooks(model, sites), recorder:
-            _call(model.eval(), example_inputs)
+            call(model.eval(), example_inputs)
     except Exception as error:
         raise UnsupportedModel(
             f"running {type(model).__name__} on the example inputs failed",
@@ -89,7 +89,8 @@ def trace(model: nn.Module, sites: Sequence[Site], example_inputs: object) -> Tr
     return Trace(executions, dict(recorder.uncovered), recorder.neighbours.blocks())
 
 
-def _call(model: nn.Module, inputs: Any) -> object:
+def call(model: nn.Module, inputs: Any) -> object:
+    """Run ``model`` on example inputs: a mapping as keywords, a tuple or list as positions, or one argument."""
     if isinstance(inputs, Mapping) or hasattr(inputs, "keys"):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)

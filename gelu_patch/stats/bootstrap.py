@@ -16,25 +16,26 @@ MINIMUM_EFFECTIVE_COUNT = 10.0
 
 _RESAMPLES = (1_000, 10_000)
 _DRAWS = 100_000_000  # bounds the time: 100,000 examples get 1,000 resamples
-_CHUNK = 2_000_000  # bounds the memory: numbers held at once
+_CHUNK = 200_000  # numbers held at once, so few that they stay in the cache
 
 
 @dataclass(frozen=True)
 class MeanDifference:
     """A mean difference with its interval and the evidence behind it.
 
-    ``effective_count`` is (Σ|d|)²/Σd²: how many examples carry the difference. Below 10, simulated intervals
-    miss a harmful difference far too often, so nothing may be concluded. ``interval`` is None when even the
-    bootstrap found no finite limit.
+    ``effective_count`` is (Σ|d|)²/Σd²: how many units carry the difference. Below 10, simulated intervals miss a
+    harmful difference far too often, so nothing may be concluded. ``interval`` is None when even the bootstrap found
+    no finite limit. ``p_value`` is two-sided, of "the mean is not 0": it is shown, and passes nothing.
     """
 
     mean: float
     interval: Interval | None
     effective_count: float
+    p_value: float = 1.0
 
     @property
     def reliable(self) -> bool:
-        """Whether enough examples carry the difference for the interval to be believed."""
+        """Whether enough units carry the difference for the interval to be believed."""
         return self.interval is not None and self.effective_count >= MINIMUM_EFFECTIVE_COUNT
 
 
@@ -45,6 +46,15 @@ def effective_count(differences: FloatArray) -> float:
         return 0.0
     scaled = np.abs(differences) / largest  # squares of tiny differences must not underflow
     return float(scaled.sum() ** 2 / (scaled**2).sum())
+
+
+def carriers(differences: FloatArray, share: float = 0.9) -> float:
+    """Return the share of units whose absolute differences, largest first, make up ``share`` of the whole change."""
+    ordered = np.sort(np.abs(differences))[::-1]
+    if not len(ordered) or ordered[0] == 0:
+        return 0.0
+    running = np.cumsum(ordered / ordered[0])
+    return float(np.searchsorted(running, share * running[-1] * (1 - 1e-12)) + 1) / len(ordered)
 
 
 def studentised_mean(
@@ -67,22 +77,35 @@ def studentised_mean(
     mean, spread = float(unit.mean()), float(unit.std(ddof=1))
     # Working on standardised values keeps sums of squares accurate for differences of 1e-8 around a large mean.
     standard = (unit - mean) / spread
-    deviations: list[FloatArray] = []
-    for sample in _samples(standard, seed, resamples):
-        centre = sample.mean(axis=1)
-        variance = np.maximum(np.square(sample).mean(axis=1) - centre**2, 0) * len(d) / (len(d) - 1)
-        spreadless = variance < 1e-12
-        infinite = np.where(centre < 0, -np.inf, np.inf)
-        variance[spreadless] = 1
-        deviations.append(np.where(spreadless, infinite, np.sqrt(len(d)) * centre / np.sqrt(variance)))
-    t = np.concatenate(deviations)
-    tail = round((1 - level) / 2, 12)  # 0.025, not 0.025000000000000022, which is the next observed value
-    # "inverted_cdf" picks an observed value: interpolating next to an infinite one gives NaN.
-    low, high = np.quantile(t, [tail, 1 - tail], method="inverted_cdf")
+    samples = _samples(standard, seed, resamples)
+    moments = ((sample.mean(axis=1), np.einsum("ij,ij->i", sample, sample) / len(d)) for sample in samples)
+    t = np.concatenate([t_statistics(centre, square, len(d)) for centre, square in moments])
+    low, high = t_quantiles(t, level)
     error = spread / np.sqrt(len(d))
     middle, lower, upper = (float(np.ldexp(x, exponent)) for x in (mean, mean - high * error, mean - low * error))
-    finite = np.isfinite([lower, upper]).all()
-    return MeanDifference(middle, (lower, upper) if finite else None, effective_count(d))
+    interval = (lower, upper) if np.isfinite([lower, upper]).all() else None
+    return MeanDifference(middle, interval, effective_count(d), _p_value(t, mean / error))
+
+
+def t_statistics(centre: FloatArray, square: FloatArray, n: int) -> FloatArray:
+    """Return t* of resamples of ``n`` standardised values, from their means and mean squares (any equal shapes)."""
+    variance = np.maximum(square - centre**2, 0) * n / (n - 1)
+    spreadless = variance < 1e-12
+    t = np.sqrt(n) * centre / np.sqrt(np.where(spreadless, 1, variance))
+    return np.where(spreadless, np.where(centre < 0, -np.inf, np.inf), t)
+
+
+def t_quantiles(t: FloatArray, level: float) -> FloatArray:
+    """Return the two quantiles of t* along the last axis, shape ``(2, ...)``."""
+    tail = round((1 - level) / 2, 12)  # 0.025, not 0.025000000000000022, which is the next observed value
+    # "inverted_cdf" picks an observed value: interpolating next to an infinite one gives NaN.
+    return np.asarray(np.quantile(t, [tail, 1 - tail], axis=-1, method="inverted_cdf"))
+
+
+def _p_value(t: FloatArray, observed: float) -> float:
+    """Return how rare ``observed`` is among t*, two-sided: the level at which the interval would just reach 0."""
+    above, below = int((t >= observed).sum()), int((t <= observed).sum())
+    return min(1.0, 2 * (1 + min(above, below)) / (1 + len(t)))
 
 
 def percentile_mean(

@@ -11,17 +11,21 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 Interval = tuple[float, float]
-Counts = npt.NDArray[np.float64] | int
+Counts = npt.NDArray[np.float64] | float
 
 Z_95 = 1.959963984540054  # standard normal quantile at 0.975: a two-sided 95 % interval
-_EDGE = 1e-12  # differences of exactly ±1 have no variance
+_HALVINGS = 55  # of an interval of length 2: what is left is below the rounding of a double
 
 
-def tango_score(b: Counts, c: Counts, n: int, difference: float) -> npt.NDArray[np.float64]:
+def z_of(alpha: float) -> float:
+    """Return the standard normal quantile at 1 - alpha; ``alpha`` is one-sided. 0.025 gives ``Z_95``."""
+    return Z_95 if alpha == 0.025 else float(norm.isf(alpha))
+
+
+def tango_score(b: Counts, c: Counts, n: float, difference: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the score statistic of the hypothesis that the true difference is ``difference``.
 
     It is standard normal under the hypothesis, and positive when the data lie above it. ``b`` and ``c`` may be
@@ -39,22 +43,28 @@ def tango_score(b: Counts, c: Counts, n: int, difference: float) -> npt.NDArray[
     return np.where(distance == 0, 0.0, score)
 
 
-def tango_interval(b: int, c: int, n: int, *, z: float = Z_95) -> Interval:
-    """Return the score interval of δ, a fraction in [-1, 1]. Raises ValueError on impossible counts."""
-    if min(b, c) < 0 or n < 1 or b + c > n:
-        raise ValueError(f"need b, c >= 0, n >= 1 and b + c <= n, got b={b}, c={c}, n={n}")
-    return _tango_lower(b, c, n, z), -_tango_lower(c, b, n, z)
+def tango_interval(b: float, c: float, n: float, *, z: float = Z_95) -> Interval:
+    """Return the score interval of δ, a fraction in [-1, 1]. Raises ValueError on impossible counts.
+
+    Counts may be fractions: that is how a design effect shrinks them (``stats.groups``).
+    """
+    if min(b, c) < 0 or n <= 0 or b + c > n:
+        raise ValueError(f"need b, c >= 0, n > 0 and b + c <= n, got b={b}, c={c}, n={n}")
+    return float(tango_lower(b, c, n, z=z)), -float(tango_lower(c, b, n, z=z))
 
 
-def _tango_lower(b: int, c: int, n: int, z: float) -> float:
-    estimate = (c - b) / n
-    if estimate <= -1 + _EDGE:
-        return -1.0
+def tango_lower(b: Counts, c: Counts, n: float, *, z: float = Z_95) -> npt.NDArray[np.float64]:
+    """Return the lower limit of δ for one pair of counts or for arrays of them, by bisection of the score.
 
-    def excess(difference: float) -> float:
-        return float(tango_score(b, c, n, difference)) - z
-
-    return float(brentq(excess, -1 + _EDGE, estimate, xtol=1e-12))
+    The score falls from infinity at -1 to 0 at the estimate. Upper limit = minus the lower one with the arms swapped.
+    """
+    b, c = np.broadcast_arrays(np.asarray(b, float), np.asarray(c, float))
+    low, high = np.full(b.shape, -1.0), (c - b) / n
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = tango_score(b, c, n, middle) > z
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.asarray((low + high) / 2)
 
 
 def mcnemar_p(b: int, c: int) -> float:

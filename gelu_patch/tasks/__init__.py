@@ -1,6 +1,8 @@
-"""Is the model still good? Labelled examples, predictions and their quality. Imports no transformers."""
+"""Is the model still good? Examples, predictions and their quality. Imports no transformers."""
 
-from gelu_patch.tasks import text_classification as text_classification  # registers itself
+from gelu_patch.tasks import causal_lm as causal_lm  # the tasks register themselves
+from gelu_patch.tasks import masked_lm as masked_lm
+from gelu_patch.tasks import text_classification as text_classification
 from gelu_patch.tasks.base import DEFAULT_TASK, LoadedModel, Task, tasks
 from gelu_patch.tasks.data import TextExamples, read_examples
 from gelu_patch.tasks.evaluate import Evaluation, evaluate_model

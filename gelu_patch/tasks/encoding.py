@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -24,13 +24,18 @@ class EncodedExamples:
     """Examples as token ids, unpadded, in the order of the data.
 
     ``features`` maps ``input_ids``, ``attention_mask``, ... to one list of numbers per example;
-    ``labels`` is ``(n,)`` int64.
+    ``labels`` is ``(n,)`` int64; ``texts`` are clipped, for people to read.
     """
 
     ids: tuple[str, ...]
     features: dict[str, list[list[int]]]
     labels: IntArray
     tokenizer: Any
+    texts: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
+
+    # What is asked is said by the texts and the labels.
+    questions_sha256 = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -39,6 +44,22 @@ class EncodedExamples:
     def lengths(self) -> list[int]:
         """Number of tokens of each example."""
         return [len(tokens) for tokens in self.features["input_ids"]]
+
+    @property
+    def owners(self) -> Sequence[int]:
+        """The example of each item: every example is one."""
+        return range(len(self.ids))
+
+    def some(self, examples: Sequence[int]) -> EncodedExamples:
+        """Return these examples only."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in examples),
+            features={name: [rows[i] for i in examples] for name, rows in self.features.items()},
+            labels=self.labels[list(examples)],
+            texts=tuple(self.texts[i] for i in examples),
+            groups=None if self.groups is None else tuple(self.groups[i] for i in examples),
+        )
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Return the examples ``indices``, padded to the longest of them: tensors ``(batch, seq)``.
@@ -70,7 +91,7 @@ def encode_texts(examples: TextExamples, labels: IntArray, tokenizer: Any, max_l
         truncation=True,
         max_length=limit,
     )
-    return EncodedExamples(examples.ids, dict(encoded), labels, tokenizer)
+    return EncodedExamples(examples.ids, dict(encoded), labels, tokenizer, examples.shown, examples.groups)
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:

@@ -1,59 +1,111 @@
-"""Evaluate one model on labelled examples: one report, and one prediction per example."""
+"""Evaluate one model on examples: one report, and one prediction per example."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
-from gelu_patch.errors import DataError, InvalidMeasurement
-from gelu_patch.kernels import kernels
-from gelu_patch.patching import current_plan
+from gelu_patch.errors import DataError
+from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.predictions import Predictions
-from gelu_patch.reporting.run_folder import PREDICTIONS, RunFolder, now
-from gelu_patch.reporting.schema import (
-    Data,
-    Environment,
-    PatchedSite,
-    PatchSummary,
-    Protocol,
-    Quality,
-    Report,
-    Subject,
-    Tool,
-)
-from gelu_patch.sites import inspect_model
-from gelu_patch.stats.bootstrap import percentile_mean
-from gelu_patch.stats.single import wilson_interval
-from gelu_patch.tasks.base import DEFAULT_TASK, tasks
+from gelu_patch.reporting.run_folder import DRIFT, NOISE, PREDICTIONS, RunFolder, now
+from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, Subject, Tool
+from gelu_patch.tasks.answers import Answers, AnswerSheet
+from gelu_patch.tasks.base import DEFAULT_TASK, Encoded, Task, tasks
 from gelu_patch.tasks.data import TextExamples, read_examples
-from gelu_patch.tasks.encoding import tokenizer_sha256
+from gelu_patch.tasks.describe import describe_data, describe_model
+from gelu_patch.tasks.inference import answered_batches, length_sorted_batches, positions_of
 from gelu_patch.tasks.labels import LabelMap
-from gelu_patch.tasks.metrics import metrics
-from gelu_patch.tasks.weights import weights_sha256
+from gelu_patch.tasks.noise import NOISE_EXAMPLES, hidden_states, noise_predictions
+
+OnBatch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of ``evaluate_model``: the report, and the predictions that its numbers come from."""
+    """The outcome of ``evaluate_model``: the report, and the predictions that its numbers come from.
+
+    ``noise`` are some of the predictions again, in other batches and by another number of threads, and ``drift`` the
+    hidden states of a few examples in both ways: how far the same model is from itself.
+    """
 
     report: Report
     predictions: Predictions
+    noise: Predictions | None = None
+    drift: Drift | None = None
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run folder. Raises OutputExists when another run is there and not ``overwrite``."""
         folder = RunFolder.create(path, overwrite=overwrite)
-        folder.write_predictions(self.predictions)
-        folder.write_report(self.report)
+        self.write(folder)
         return folder
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the files of this evaluation into ``folder``, the report last."""
+        folder.write_predictions(self.predictions)
+        folder.write_noise(self.noise)
+        folder.write_drift(self.drift)
+        folder.write_report(self.report)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An evaluation that is ready to run: everything that can be wrong with the request is known.
+
+    ``layout`` are the batches, as items; they follow from the data and the batch size alone.
+    """
+
+    model: nn.Module
+    task: Task
+    encoded: Encoded
+    labels: LabelMap | None
+    subject: Subject
+    data: Data
+    protocol: Protocol
+    layout: list[list[int]]
+    warnings: tuple[str, ...]
+
+    def run(self, numbers: Iterable[int]) -> Iterable[tuple[int, list[int], Answers]]:
+        """Run the batches with these numbers; yield each number with its items and their answers."""
+        numbers = list(numbers)
+        batches = answered_batches(self.task.answer, self.model, self.encoded, [self.layout[i] for i in numbers])
+        for number, (indices, answers) in zip(numbers, batches, strict=True):
+            yield number, indices, answers
+
+    def finish(self, answers: AnswerSheet, *, started: float, noise_examples: int = NOISE_EXAMPLES) -> Evaluation:
+        """Make the report from all answers, after the numeric-noise arm on ``noise_examples`` of them."""
+        predictions = self.task.predictions(self.encoded, answers.complete(), seed=self.protocol.seed)
+        predictions.require_finite()
+        batch_size = self.protocol.batch_size or 1
+        noise = drift = None
+        if noise_examples:
+            noise = noise_predictions(self.task, self.model, self.encoded, predictions, batch_size, noise_examples)
+            drift = hidden_states(self.model, self.encoded, batch_size)
+        report = Report(
+            kind="eval",
+            run_id=uuid.uuid4().hex[:12],
+            created=now(),
+            duration_s=round(time.perf_counter() - started, 3),
+            tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
+            subject=self.subject,
+            data=self.data,
+            protocol=self.protocol,
+            quality=self.task.quality(predictions, self.labels),
+            environment=Environment(**fingerprint()),
+            files={"predictions": PREDICTIONS}
+            | ({"noise": NOISE} if noise is not None else {})
+            | ({"drift": DRIFT} if drift is not None else {}),
+            warnings=list(self.warnings),
+        )
+        return Evaluation(report, predictions, noise, drift)
 
 
 def evaluate_model(
@@ -64,127 +116,93 @@ def evaluate_model(
     labels: LabelMap | None = None,
     task: str = DEFAULT_TASK,
     batch_size: int = 32,
-    max_length: int = 128,
+    max_length: int | None = None,
+    stride: int | None = None,
     seed: int | None = None,
-    on_batch: Callable[[int, int], None] | None = None,
+    data_seed: int = 0,
+    noise_examples: int = NOISE_EXAMPLES,
+    on_batch: OnBatch | None = None,
 ) -> Evaluation:
     """Run ``model`` over ``data`` in evaluation mode and measure its quality; the model is left as it was.
 
     ``data`` are examples, or what ``read_examples`` reads: a file, a ``datasets`` folder or a ``datasets.Dataset``.
-    ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``seed`` says
-    which training run made the model, for the report. ``on_batch`` is called with (examples done, examples
-    in all).
+    ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``max_length`` is by
+    default the task's, or what the model takes if that is less; ``stride`` is for tasks that cut documents into
+    windows. ``seed`` says which training run made the model, for the report; ``data_seed`` decides which tokens are
+    hidden. ``noise_examples`` are predicted again in other batches. ``on_batch`` is called with (items done, all).
 
-    Raises DataError for labels that the model does not know, UnsupportedModel when the model is no classifier
-    of these classes, and InvalidMeasurement when it answers with NaN or infinity.
+    Raises DataError for labels that the model does not know, UnsupportedModel when the model cannot do this task,
+    and InvalidMeasurement when it answers with NaN or infinity.
     """
     started = time.perf_counter()
-    data = data if isinstance(data, TextExamples) else read_examples(data)
-    labels = labels or _labels_of(model)
+    prepared = prepare(
+        model,
+        data=data,
+        tokenizer=tokenizer,
+        labels=labels,
+        task=task,
+        batch_size=batch_size,
+        max_length=max_length,
+        stride=stride,
+        seed=seed,
+        data_seed=data_seed,
+    )
+    sheet = AnswerSheet(len(prepared.encoded))
+    for _, indices, answers in prepared.run(range(len(prepared.layout))):
+        sheet.put(indices, answers)
+        if on_batch is not None:
+            on_batch(sheet.done, sheet.n)
+    return prepared.finish(sheet, started=started, noise_examples=noise_examples)
+
+
+def prepare(
+    model: nn.Module,
+    *,
+    data: TextExamples | str | Path | Any,
+    tokenizer: Any,
+    labels: LabelMap | None = None,
+    task: str = DEFAULT_TASK,
+    batch_size: int = 32,
+    max_length: int | None = None,
+    stride: int | None = None,
+    seed: int | None = None,
+    data_seed: int = 0,
+) -> Prepared:
+    """Read and encode the data and describe the model; see ``evaluate_model`` for arguments and errors."""
     kind = tasks.get(task)
-    encoded = kind.encode(data, labels=labels, tokenizer=tokenizer, max_length=max_length)
-    predictions = kind.predict(model, encoded, batch_size=batch_size, seed=seed, on_batch=on_batch)
-    refuse_nonfinite(predictions)
-    report = Report(
-        kind="eval",
-        run_id=uuid.uuid4().hex[:12],
-        created=now(),
-        duration_s=round(time.perf_counter() - started, 3),
-        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
-        subject=describe_model(model),
-        data=describe_data(data, tokenizer, labels),
-        protocol=Protocol(
-            batch_size=batch_size,
-            padding="longest",
-            max_length=max_length,
-            seed=seed,
-            deterministic=torch.are_deterministic_algorithms_enabled(),
-        ),
-        quality=measure_quality(predictions, len(labels)),
-        environment=Environment(**fingerprint()),
-        files={"predictions": PREDICTIONS},
+    data = data if isinstance(data, TextExamples) else read_examples(data, labelled=kind.labelled)
+    if kind.labelled and labels is None:
+        labels = _labels_of(model)
+    limit = min(max_length or kind.default_max_length, positions_of(model) or kind.default_max_length)
+    encoded = kind.encode(data, labels=labels, tokenizer=tokenizer, max_length=limit, stride=stride, seed=data_seed)
+    kind.check(model, encoded)
+    protocol = Protocol(
+        task=task,
+        batch_size=batch_size,
+        padding="longest",
+        max_length=limit,
+        stride=stride,
+        seed=seed,
+        data_seed=data_seed,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
     )
-    return Evaluation(report, predictions)
-
-
-def measure_quality(predictions: Predictions, n_classes: int) -> list[Quality]:
-    """Return every registered metric and the mean negative log-likelihood (natural log) of the labels.
-
-    Accuracy carries its 95 % Wilson interval, the mean loss its percentile bootstrap interval; F1 and Matthews have
-    none yet.
-    """
-    n = len(predictions)
-    quality = [
-        Quality(metric=each.name, value=each.compute(predictions.label, predictions.pred, n_classes), n=n)
-        for each in metrics
-    ]
-    for each in quality:
-        if each.metric == "accuracy":
-            each.ci, each.ci_method = wilson_interval(int(predictions.correct.sum()), n), "wilson"
-    losses = predictions.nll
-    nll = Quality(metric="nll", higher_is_better=False, value=float(losses.mean()), n=n)
-    nll.ci, nll.ci_method = percentile_mean(losses), "percentile bootstrap"
-    return [*quality, nll]
-
-
-def describe_model(model: nn.Module) -> Subject:
-    """Return the report's section on the model and its patch; ``params`` counts shared parameters once."""
-    config = getattr(model, "config", None)
-    parameters = list(model.parameters())
-    return Subject(
-        model=str(getattr(config, "_name_or_path", "") or type(model).__name__),
-        revision=getattr(config, "_commit_hash", None),
-        weights_sha256=weights_sha256(model),
-        architecture=type(model).__name__,
-        dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "",
-        params=sum(parameter.numel() for parameter in parameters),
-        patch=describe_patch(model),
+    return Prepared(
+        model,
+        kind,
+        encoded,
+        labels,
+        describe_model(model),
+        describe_data(data, tokenizer, labels, encoded.questions_sha256),
+        protocol,
+        length_sorted_batches(encoded.lengths, batch_size),
+        tuple(_warnings(model)),
     )
 
 
-def describe_patch(model: nn.Module) -> PatchSummary:
-    """Return what is patched on ``model`` right now, site by site."""
-    plan = current_plan(model)
-    return PatchSummary(
-        target=plan.target,
-        n_patched=len(plan.changes),
-        n_sites=len(inspect_model(model)),
-        plan=[
-            PatchedSite(
-                site=change.site,
-                from_=change.before,
-                to=change.after,
-                kernel=change.kernel,
-                kernel_version=kernels.get(change.kernel).version,
-            )
-            for change in plan.changes
-        ],
-    )
-
-
-def describe_data(data: TextExamples, tokenizer: Any, labels: LabelMap) -> Data:
-    """Return the report's section on the examples, with the hashes that ``compare`` checks."""
-    return Data(
-        source=data.source,
-        name=data.name,
-        n=len(data),
-        labels=list(labels.names),
-        ids_sha256=data.ids_sha256,
-        inputs_sha256=data.inputs_sha256,
-        tokenizer_sha256=tokenizer_sha256(tokenizer),
-    )
-
-
-def refuse_nonfinite(predictions: Predictions) -> None:
-    """Raise InvalidMeasurement when a logit is NaN or infinite: no metric means anything then."""
-    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
-    if broken.size:
-        raise InvalidMeasurement(
-            f"the model answers with NaN or infinity for {broken.size} of {len(predictions)} examples",
-            where=f"first at example {predictions.ids[broken[0]]!r}",
-            why="training diverged, the dtype overflows, or a kernel is wrong",
-            next_step="evaluate the unpatched model on the same data to tell which",
-        )
+def _warnings(model: nn.Module) -> list[str]:
+    if any(module.training for module in model.modules()):
+        return ["the model was in training mode; it was evaluated in evaluation mode, without dropout"]
+    return []
 
 
 def _labels_of(model: nn.Module) -> LabelMap:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gelu_patch.blocks.libraries import products_by_torch
 from gelu_patch.errors import UnsupportedModel, UsageError
 from gelu_patch.sites.modes import modes_restored
-from gelu_patch.tasks.encoding import EncodedExamples
+from gelu_patch.tasks.answers import Answers
 
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from gelu_patch.tasks.base import Encoded
 
 
 @contextmanager
@@ -38,26 +39,34 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def predict_logits(
-    model: nn.Module, data: EncodedExamples, *, batch_size: int, on_batch: Progress | None = None
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the logits ``(n, classes)`` of all examples, in the order of the data.
+def answered_batches(
+    answer: Callable[[nn.Module, dict[str, Tensor]], Answers],
+    model: nn.Module,
+    data: Encoded,
+    batches: Iterable[list[int]],
+) -> Iterator[tuple[list[int], Answers]]:
+    """Run ``batches`` of items one after the other; yield each with the answers to its items.
 
-    ``on_batch`` is called with (examples done, examples in all). The model's modes are restored.
-    Raises UnsupportedModel when the model cannot take the batches or gives no logits ``(batch, classes)``.
+    The model's modes are restored after each. Products before an activation are PyTorch's meanwhile: another process,
+    or the other arm, must not add up in another order because a measurement chose another library there.
     """
-    check_fits(model, data)
-    rows: list[Tensor | None] = [None] * len(data)
-    done = 0
-    with evaluation_mode(model):
-        for indices in length_sorted_batches(data.lengths, batch_size):
-            logits = class_logits(model, data.batch(indices)).float().cpu()
-            for index, row in zip(indices, logits, strict=True):
-                rows[index] = row
-            done += len(indices)
-            if on_batch is not None:
-                on_batch(done, len(data))
-    return torch.stack([row for row in rows if row is not None]).numpy()
+    for indices in batches:
+        # Entered for each batch anew: whoever takes the answers must not meet a process without gradients.
+        with evaluation_mode(model), products_by_torch():
+            answers = answer(model, data.batch(indices))
+        yield indices, answers
+
+
+def run_model(model: nn.Module, batch: dict[str, Tensor], **options: Any) -> Any:
+    """Run one batch on the model's device, without its ``labels`` and without what the model does not take."""
+    accepted = _accepted_inputs(model)
+    device = next(model.parameters()).device
+    inputs = {
+        name: tensor.to(device)
+        for name, tensor in batch.items()
+        if name != "labels" and (accepted is None or name in accepted)
+    }
+    return model(**inputs, **{name: value for name, value in options.items() if accepted is None or name in accepted})
 
 
 def class_logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -66,14 +75,7 @@ def class_logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     ``labels`` is held back, so that every model is scored by the same loss, whatever its own would be.
     Raises UnsupportedModel when the output is something else.
     """
-    accepted = _accepted_inputs(model)
-    device = next(model.parameters()).device
-    inputs = {
-        name: tensor.to(device)
-        for name, tensor in batch.items()
-        if name != "labels" and (accepted is None or name in accepted)
-    }
-    logits = getattr(model(**inputs), "logits", None)
+    logits = getattr(run_model(model, batch), "logits", None)
     size = len(batch["labels"])
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != size:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -93,7 +95,13 @@ def _accepted_inputs(model: nn.Module) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters)
 
 
-def check_fits(model: nn.Module, data: EncodedExamples) -> None:
+def positions_of(model: nn.Module) -> int | None:
+    """Return how many tokens the model takes at once, where its configuration says so."""
+    positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return positions if isinstance(positions, int) and positions > 0 else None
+
+
+def check_fits(model: nn.Module, data: Encoded) -> None:
     """Raise UnsupportedModel when the model cannot take these tokens, UsageError when they are too many."""
     accepted = _accepted_inputs(model)
     if accepted is not None and "input_ids" not in accepted:
@@ -103,9 +111,9 @@ def check_fits(model: nn.Module, data: EncodedExamples) -> None:
             next_step="give a Transformers model for text",
         )
     _check_vocabulary(model, data)
-    positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    positions = positions_of(model)
     longest = max(data.lengths, default=0)
-    if isinstance(positions, int) and longest > positions:
+    if positions is not None and longest > positions:
         raise UsageError(
             f"an example has {longest} tokens and {type(model).__name__} takes {positions}",
             why="the tokenizer does not know the limit of the model",
@@ -113,7 +121,7 @@ def check_fits(model: nn.Module, data: EncodedExamples) -> None:
         )
 
 
-def _check_vocabulary(model: nn.Module, data: EncodedExamples) -> None:
+def _check_vocabulary(model: nn.Module, data: Encoded) -> None:
     find = getattr(model, "get_input_embeddings", None)
     size = getattr(find() if find is not None else None, "num_embeddings", None)
     largest = max((max(tokens, default=0) for tokens in data.features["input_ids"]), default=0)

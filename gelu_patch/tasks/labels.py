@@ -30,7 +30,7 @@ class LabelMap:
 
         Raises DataError when there is one class only, or when the labels are fractions (a regression target).
         """
-        names = set(examples.labels)
+        names = set(examples.known_labels)
         if len(names) < 2:
             raise DataError(
                 f"{examples.name} holds one class only",
@@ -75,9 +75,9 @@ class LabelMap:
         """
         known = {str(number): number for number in range(len(self.names))} if self._by_number else {}
         known.update(self.label2id)
-        extra = sorted(set(examples.labels) - known.keys())
+        extra = sorted(set(examples.known_labels) - known.keys())
         if extra:
-            rows = [row for row, label in enumerate(examples.labels, start=1) if label not in known]
+            rows = [row for row, label in enumerate(examples.known_labels, start=1) if label not in known]
             raise DataError(
                 f"{examples.name} has labels that {self.source} does not: {_listed(extra)}",
                 where=f"{name_some(rows)} (the first row is 1); {len(rows)} of {len(examples)} rows",
@@ -85,7 +85,7 @@ class LabelMap:
                 next_step="rename the labels in the file"
                 + (", or use class numbers (0, 1, ...)" if self.is_placeholder else ", or remove these rows"),
             )
-        return np.array([known[label] for label in examples.labels], dtype=np.int64)
+        return np.array([known[label] for label in examples.known_labels], dtype=np.int64)
 
     @property
     def _by_number(self) -> bool:

@@ -9,12 +9,15 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from gelu_patch.errors import DataError, DataNotFound, MissingExtra
 
 Columns = dict[str, list[Any]]
+
+HUB = "hub:"
 
 # A whole e-mail fits in one field; the csv module's own limit is 131,072 characters.
 LARGEST_FIELD = 2**30
@@ -33,7 +36,7 @@ def read_columns(path: Path) -> Columns:
             next_step=f"give a file ({', '.join(READERS)}) or a folder written by datasets' save_to_disk",
         )
     if path.is_dir():
-        return _read_saved_dataset(path)
+        return _read_texts(path) if any(path.glob("*.txt")) else _read_saved_dataset(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -140,6 +143,26 @@ def _parse(path: Path, text: str, line: int = 1) -> Any:
         raise _damaged(path, f"not JSON at {place}: {error.msg}", "write one JSON object per line") from error
 
 
+def _read_blocks(path: Path) -> Columns:
+    """Read a text file: one document per block, the blocks separated by blank lines."""
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    blocks = groupby(enumerate(lines, start=1), key=lambda numbered: bool(numbered[1].strip()))
+    texts = ["\n".join(line for _, line in numbered).strip() for is_text, numbered in blocks if is_text]
+    return {"text": list(texts)}
+
+
+def _read_texts(folder: Path) -> Columns:
+    """Read a folder of text files: one document per file, its name the id."""
+    paths = sorted(folder.glob("*.txt"))
+    texts = []
+    for path in paths:
+        with _readable(path):
+            texts.append(path.read_text(encoding="utf-8-sig").strip())
+        if not texts[-1]:
+            raise DataError(f"{path} is empty", why="each file is one document", next_step="remove it")
+    return {"id": [path.name for path in paths], "text": list(texts)}
+
+
 def _read_parquet(path: Path) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -174,6 +197,32 @@ def _read_saved_dataset(path: Path) -> Columns:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
 
 
+def read_hub(name: str) -> Columns:
+    """Return the columns of a data set of the Hub, ``NAME:SPLIT`` or ``NAME/CONFIG:SPLIT``.
+
+    NAME is ``owner/name``. Raises DataError when the name does not say a split, DataNotFound when it cannot be loaded.
+    """
+    path, _, split = name.rpartition(":")
+    owner, *rest = path.split("/", 2)
+    if not split or not rest:
+        raise DataError(
+            f"{HUB}{name} does not name a split of a data set",
+            next_step=f"{HUB}OWNER/NAME:SPLIT, or with a configuration, such as {HUB}nyu-mll/glue/sst2:validation",
+        )
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra.of("datasets", "evaluate", "reading from the Hub") from error
+    try:
+        return columns_of_dataset(datasets.load_dataset(f"{owner}/{rest[0]}", *rest[1:], split=split))
+    except Exception as error:  # fails in as many ways as there are loaders and networks
+        raise DataNotFound(
+            f"cannot load the data set {path}, split {split}, from the Hub",
+            why=f"{type(error).__name__}: {error}".splitlines()[0],
+            next_step="check the name and the network, or give a file",
+        ) from error
+
+
 def columns_of_dataset(dataset: Any) -> Columns:
     """Return the columns of a ``datasets.Dataset``; numbered classes become their names."""
     columns: Columns = {name: list(dataset[name]) for name in dataset.column_names}
@@ -194,4 +243,5 @@ READERS: dict[str, Callable[[Path], Columns]] = {
     ".json": _read_json,
     ".jsonl": _read_json,
     ".parquet": _read_parquet,
+    ".txt": _read_blocks,
 }

@@ -1,8 +1,8 @@
-"""Is it fast, and does it save memory? Interleaved latency with an A/A control, and what autograd keeps."""
+"""Is it fast, and does it save memory? Interleaved latency with an A/A control, memory, energy, and the limit."""
 
-from gelu_patch.timing.arms import STOCK, arms_of, shell_of
-from gelu_patch.timing.benchmark import Benchmark, benchmark
-from gelu_patch.timing.latency import measure_latency
+from gelu_patch.timing.arms import STOCK, arms_of
+from gelu_patch.timing.benchmark import benchmark, measure
 from gelu_patch.timing.memory import measure_saved
+from gelu_patch.timing.result import Benchmark
 
-__all__ = ["STOCK", "Benchmark", "arms_of", "benchmark", "measure_latency", "measure_saved", "shell_of"]
+__all__ = ["STOCK", "Benchmark", "arms_of", "benchmark", "measure", "measure_saved"]

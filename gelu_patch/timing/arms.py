@@ -2,33 +2,76 @@
 
 from __future__ import annotations
 
-import copy
+import random
 from collections.abc import Iterable
-from itertools import chain
 
+import torch
 from torch import nn
 
+from gelu_patch.errors import NothingToPatch
+from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.patching import patch_model
-
-STOCK = "stock"
-
-
-def shell_of(model: nn.Module) -> nn.Module:
-    """Return a second module tree over the very same parameters and buffers, to be patched on its own.
-
-    Two arms then differ in nothing but the activation: same weights, same memory, same layout.
-    """
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    return copy.deepcopy(model, memo=shared)
+from gelu_patch.patching.shells import shell_of
+from gelu_patch.reporting.timings import COMPILED
+from gelu_patch.reporting.timings import STOCK as STOCK
+from gelu_patch.sites import find_sites
 
 
-def arms_of(model: nn.Module, targets: Iterable[str]) -> dict[str, nn.Module]:
+def arms_of(
+    model: nn.Module,
+    targets: Iterable[str],
+    *,
+    memory: Memory = DEFAULT,
+    compiled: bool = False,
+    shuffled: random.Random | None = None,
+) -> dict[str, nn.Module]:
     """Return ``{"stock": ..., target: ...}``: one shell for each target, patched; ``model`` is not touched.
 
-    ``stock`` is the model as it was given. Raises what ``patch_model`` raises.
+    ``stock`` is the model as it was given. ``compiled`` adds a shell for ``torch.compile`` beside each of them. With
+    ``shuffled`` the shells are built in a random order, so that the place of an arm in memory is another one in each
+    process; the names stay in the order given. Raises what ``patch_model`` raises.
     """
-    arms = {STOCK: shell_of(model)}
-    for target in targets:
-        arms[target] = shell_of(model)
-        patch_model(arms[target], target)
-    return arms
+    plain = [STOCK, *dict.fromkeys(targets)]
+    names = plain + [name + COMPILED for name in plain if compiled]
+    order = list(names)
+    if shuffled is not None:
+        shuffled.shuffle(order)
+    built = {name: _arm(model, name, memory) for name in order}
+    return {name: built[name] for name in names}
+
+
+def _arm(model: nn.Module, name: str, memory: Memory) -> nn.Module:
+    shell = shell_of(model)
+    target = name.removesuffix(COMPILED)
+    if target != STOCK:
+        patch_model(shell, target, memory=memory)
+    if name != target:
+        # One graph for each shape: a dynamic one would be slower, and its second shape compiled at another time.
+        shell.compile(dynamic=False)
+    return shell
+
+
+def allow_compiled_graphs(count: int) -> None:
+    """Let ``torch.compile`` make ``count`` graphs of one method; beyond its limit it would silently run eagerly."""
+    dynamo = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(dynamo, "recompile_limit") else "cache_size_limit"
+    setattr(dynamo, limit, max(getattr(dynamo, limit), count))
+
+
+def without_activations(model: nn.Module) -> tuple[nn.Module, int]:
+    """Return a shell with nothing in the place of each GELU that can be replaced, and how many these were.
+
+    Raises NothingToPatch when the model has none.
+    """
+    shell = shell_of(model)
+    sites = [site for site in find_sites(shell) if site.is_gelu and site.obstacle is None]
+    if not sites:
+        raise NothingToPatch(
+            f"{type(model).__name__} has no GELU that could be replaced",
+            why="no module, attribute or method of it computes GELU",
+            next_step="see its activations with `gelu-patch inspect MODEL`",
+        )
+    for site in sites:
+        for owner in site.owners:
+            owner.put(nn.Identity())
+    return shell, len(sites)

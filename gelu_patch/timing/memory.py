@@ -13,7 +13,8 @@ from gelu_patch.kernels.recompute import observing
 from gelu_patch.reporting.schema import Memory
 from gelu_patch.sites import find_sites
 from gelu_patch.sites.modes import modes_restored
-from gelu_patch.timing.workloads import Inputs, Shape
+from gelu_patch.timing.inputs import Inputs
+from gelu_patch.timing.shapes import Shape
 
 
 def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
@@ -29,7 +30,7 @@ def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
     _run(model, inputs, by_site.watching_sites(model))
     per_site = by_site.per_site.values()
     return Memory(
-        phase="training",
+        phase="forward_backward",
         shape=shape,
         saved_for_backward_bytes=sum(whole.total.values()),
         activation_saved_bytes=sum(sum(sizes.values()) for sizes in per_site),

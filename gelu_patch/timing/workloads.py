@@ -1,36 +1,18 @@
-"""What is timed: inputs of a shape, and one forward or one forward and backward over them."""
+"""What is timed: one forward, one forward and backward, or a few generated tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from gelu_patch.errors import UnsupportedModel
+from gelu_patch.timing.inputs import Inputs
+from gelu_patch.timing.shapes import Phase
 
-Phase = Literal["forward", "forward_backward"]
-Shape = tuple[int, int]
-Inputs = dict[str, torch.Tensor]
-
-
-def text_inputs(model: nn.Module, shape: Shape, seed: int = 0) -> Inputs:
-    """Return random token ids ``(batch, seq)`` below the model's vocabulary size, on the model's device.
-
-    Raises UnsupportedModel when the model has no vocabulary.
-    """
-    vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
-    if not isinstance(vocabulary, int):
-        raise UnsupportedModel(
-            f"{type(model).__name__} has no vocabulary to draw tokens from",
-            why="its config has no vocab_size",
-            next_step="pass inputs=lambda shape: {...}, a function from (batch, seq) to the model's inputs",
-        )
-    generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, vocabulary, shape, generator=generator)
-    device = next(model.parameters()).device
-    return {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+NEW_TOKENS = 16
 
 
 def first_tensor(output: Any) -> torch.Tensor:
@@ -44,11 +26,12 @@ def first_tensor(output: Any) -> torch.Tensor:
     raise UnsupportedModel(f"a model output of type {type(output).__name__} holds no tensor")
 
 
-def runner(model: nn.Module, inputs: Inputs, phase: Phase) -> Callable[[], None]:
-    """Return a function without arguments that runs the phase once.
+def runner(model: nn.Module, inputs: Inputs, phase: Phase, *, new_tokens: int = NEW_TOKENS) -> Callable[[], None]:
+    """Return a function without arguments that runs the phase once; it sets the model's mode.
 
     ``forward`` runs in eval mode without gradients; ``forward_backward`` in training mode, with the sum of
-    the output as the loss, and drops the gradients afterwards.
+    the output as the loss, and drops the gradients afterwards; ``generate`` makes exactly ``new_tokens`` tokens for
+    each example, greedily.
     """
 
     def forward() -> None:
@@ -59,5 +42,19 @@ def runner(model: nn.Module, inputs: Inputs, phase: Phase) -> Callable[[], None]
         torch.autograd.backward(first_tensor(model(**inputs)).float().sum())
         model.zero_grad(set_to_none=True)
 
-    model.train(phase == "forward_backward")
-    return forward if phase == "forward" else forward_backward
+    def generate() -> None:
+        with torch.inference_mode():
+            model.generate(  # type: ignore[operator]  # nn.Module types its attributes as tensors or modules
+                **inputs, do_sample=False, num_beams=1, min_new_tokens=new_tokens, max_new_tokens=new_tokens
+            )
+
+    run = {"forward": forward, "forward_backward": forward_backward, "generate": generate}[phase]
+    training = phase == "forward_backward"
+
+    def in_mode() -> None:
+        # Asked at every call: the arms of several phases take turns on the same modules.
+        if model.training != training:
+            model.train(training)
+        run()
+
+    return in_mode

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Self
 
 from gelu_patch.errors import DataError, DataNotFound
-from gelu_patch.reporting.files import writable
+from gelu_patch.reporting.files import writable, write_with
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class StepRecord:
     """One optimizer step, counted from 1.
 
     ``loss`` is the mean over the examples of the step, ``grad_norm`` is before clipping, ``learning_rate`` is
-    the one used, ``epoch`` counts passes over the data, ``seconds`` is wall time.
+    the one used, ``epoch`` counts passes over the data, ``seconds`` is wall time. ``grad_norms`` is by group of layers,
+    ``activations`` by site, at the steps where they were looked at: see ``gradients`` and ``activations``.
     """
 
     seed: int
@@ -28,6 +29,8 @@ class StepRecord:
     grad_norm: float
     learning_rate: float
     seconds: float
+    grad_norms: dict[str, float] = field(default_factory=dict)
+    activations: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def is_finite(self) -> bool:
@@ -36,28 +39,47 @@ class StepRecord:
 
     def to_json(self) -> str:
         """Return one line of JSON; NaN and infinity, which JSON lacks, become null with ``nonfinite`` set."""
-        values: dict[str, Any] = {name: _finite_or_none(value) for name, value in asdict(self).items()}
+        values: dict[str, Any] = {name: _finite_or_none(value) for name, value in asdict(self).items() if value != {}}
         return json.dumps(values if self.is_finite else {**values, "nonfinite": True}, allow_nan=False)
 
+    @classmethod
+    def from_json(cls, line: str | bytes) -> StepRecord:
+        """Return the record of a line; null becomes NaN again."""
+        values = json.loads(line)
+        values.pop("nonfinite", None)
+        return cls(**{name: _nan_for_none(value) for name, value in values.items()})
 
-def _finite_or_none(value: float) -> float | None:
+
+def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite_or_none(each) for name, each in value.items()}
     return value if math.isfinite(value) else None
+
+
+def _nan_for_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _nan_for_none(each) for name, each in value.items()}
+    return math.nan if value is None else value
 
 
 class TrainingLog:
     """Appends lines to a file; a path of None writes nothing. Use it in a ``with`` block.
 
-    Lines of several runs follow each other in one file and are told apart by ``seed``.
+    Lines of several runs follow each other in one file and are told apart by ``seed``. With ``start``, the lines of
+    a run that goes on, the file begins with these, whatever is in it.
     """
 
-    def __init__(self, path: str | Path | None) -> None:
+    def __init__(self, path: str | Path | None, start: bytes | None = None) -> None:
         self.path = None if path is None else Path(path)
+        self._start = start
         self._file: TextIOWrapper | None = None
 
     def __enter__(self) -> Self:
         if self.path is not None:
             with writable(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self._start is not None:
+                    write_with(self.path, lambda file: file.write_bytes(self._start or b""))
                 _drop_unfinished_line(self.path)
                 self._file = self.path.open("a", encoding="utf-8")
         return self

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from gelu_patch.blocks.libraries import products_by_torch
 from gelu_patch.errors import UsageError
+from gelu_patch.patching import check_ranks
 from gelu_patch.reporting.schema import SeedRun
 from gelu_patch.training.accelerator import accelerator_for
+from gelu_patch.training.checkpoints import Content
+from gelu_patch.training.identity import describe
 from gelu_patch.training.log import StepRecord, TrainingLog
-from gelu_patch.training.optimizer import build_optimizer, learning_rates
-from gelu_patch.training.order import Step, all_steps, micro_batches
+from gelu_patch.training.order import all_steps
+from gelu_patch.training.processes import Processes
 from gelu_patch.training.recipe import Recipe
+from gelu_patch.training.saving import Saving, Start
+from gelu_patch.training.step import Loss, Trainer, TrainingData
 from gelu_patch.training.summary import summarise
 
-Loss = Callable[[nn.Module, dict[str, Tensor]], Tensor]
 Validate = Callable[[nn.Module], float]
 OnStep = Callable[[StepRecord, int], None]
 
-# So many steps in a row without a finite loss and gradient, and a run does not come back.
-HOPELESS_STEPS = 5
 # The loss scaler of fp16 starts at 2**16 and halves at each overflow: that many are no sign of anything.
 SCALER_HALVINGS = 16
-
-
-class TrainingData(Protocol):
-    """What the loop needs of its data; ``gelu_patch.tasks`` has one."""
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Number of tokens of each example."""
-
-    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Return these examples as one batch of tensors, first dimension the example."""
 
 
 def finetune(
@@ -50,6 +40,8 @@ def finetune(
     validate: Validate | None = None,
     on_step: OnStep | None = None,
     log_path: str | Path | None = None,
+    saving: Saving | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> SeedRun:
     """Fine-tune ``model`` in place and return the summary of the run; the model is left in evaluation mode.
 
@@ -58,95 +50,102 @@ def finetune(
     after each optimizer step with its record and the number of steps in all. Every step is appended to
     ``log_path`` at once, so that an interrupted run keeps its log.
 
-    Two calls with the same weights, data and recipe do the same batches with the same dropout: the random
-    state of Python, numpy and torch is set from the recipe's seed. A step whose loss or gradient is not finite
-    changes no weight and is counted; five in a row end the run as diverged.
+    With ``saving`` checkpoints are written, and a run that was interrupted goes on from the last one, to the same
+    weights and the same log (but for wall times). ``about`` is what else decides the course of the run, as plain
+    data; a checkpoint of another run is refused.
 
-    Raises UsageError when the recipe cannot be run here, and MissingExtra without accelerate.
+    Two calls with the same weights, data and recipe do the same batches with the same dropout. On a CPU they give
+    the same bits: products in fused blocks are PyTorch's meanwhile, because another process may find another
+    library faster. A step whose loss or gradient is not finite changes no weight and is counted; five in a row
+    (``max_nonfinite_steps``) end the run as diverged.
+
+    In several processes, started by torchrun or accelerate launch, each runs its share of every step's batch, and only
+    the first one writes and validates. The model may be sharded already (``torch.distributed.fsdp.fully_shard``), or
+    is wrapped as the launcher's Accelerate configuration says. Their losses are those of one process with as many
+    times the ``gradient_accumulation_steps``, to rounding.
+
+    Raises UsageError when the recipe cannot be run here or a checkpoint is of another run, PatchConflict when the
+    processes have different patches, EnvironmentProblem when a checkpoint cannot be written, and MissingExtra without
+    accelerate.
     """
     lengths = list(data.lengths)
     if not lengths:
         raise UsageError("there is nothing to train on", next_step="give examples with --train_file")
-    total_steps = recipe.total_steps(len(lengths))
-    patience = HOPELESS_STEPS + (SCALER_HALVINGS if recipe.fp16 else 0)
-    records: list[StepRecord] = []
-    scores: list[float] = []
-    with accelerator_for(recipe) as accelerator, TrainingLog(log_path) as log:
-        trainer = _Trainer(model, data, recipe, loss, accelerator, total_steps)
-        for step in all_steps(lengths, recipe):
-            record = trainer.run(step)
-            records.append(record)
-            log.append(record.to_json())
-            if on_step is not None:
-                on_step(record, total_steps)
-            if is_hopeless(records, patience):
-                break
-            if validate is not None and step.ends_epoch:
-                scores.append(validate(model))
+    with accelerator_for(recipe) as accelerator, products_by_torch():
+        processes = Processes.here()
+        check_ranks(model)
+        identity = describe(model, recipe, processes.count, lengths, **(about or {}))
+        start = Start() if saving is None else saving.start(identity, processes)
+        log_start = None if saving is None else start.log  # without checkpoints, lines follow those of other runs
+        total_steps = recipe.total_steps(len(lengths), processes.count)
+        trainer = Trainer(model, data, recipe, loss, accelerator, processes, total_steps)
+        if start.checkpoint is not None:
+            trainer.restore(start.checkpoint, dict(start.scaler))
+        course = _Course(recipe, list(start.records), list(start.scores), trainer, validate, saving, identity)
+        course.last_checkpoint = len(start.records) or None
+        with TrainingLog(log_path if processes.is_first else None, log_start) as log:
+            for step in all_steps(lengths, recipe, processes=processes.count, start=len(course.records)):
+                record = trainer.run(step)
+                course.records.append(record)
+                log.append(record.to_json())
+                if on_step is not None:
+                    on_step(record, total_steps)
+                if course.is_hopeless:
+                    break
+                course.after_step(ends_epoch=step.ends_epoch)
+        trainer.close()
     model.eval()
-    return summarise(recipe.seed, records, scores, diverged=is_hopeless(records, patience))
+    return summarise(
+        recipe, course.records, course.scores, diverged=course.is_hopeless, last_checkpoint=course.last_checkpoint
+    )
+
+
+@dataclass
+class _Course:
+    """What is remembered of a run, and done between its steps."""
+
+    recipe: Recipe
+    records: list[StepRecord]
+    scores: list[float]
+    trainer: Trainer
+    validate: Validate | None
+    saving: Saving | None
+    identity: Mapping[str, Any]
+    last_checkpoint: int | None = None
+    _save_next: bool = False
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the last steps all failed to give a finite loss and gradient."""
+        return is_hopeless(self.records, self.recipe.max_nonfinite_steps + SCALER_HALVINGS * self.recipe.fp16)
+
+    def after_step(self, *, ends_epoch: bool) -> None:
+        """Validate at the end of an epoch; write a checkpoint when one is due and the last step was a good one."""
+        validate = self.validate
+        if validate is not None and ends_epoch:
+            model = self.trainer.bare
+            # The forward of a sharded model needs all processes.
+            mine = validate(model) if self.trainer.sharded else None
+            self.scores.append(self.trainer.processes.first_only(lambda: validate(model) if mine is None else mine))
+        if self.saving is None:
+            return
+        self._save_next |= self.saving.is_due(len(self.records), ends_epoch=ends_epoch)
+        if self._save_next and self.records[-1].is_finite:
+            self._save_next = False
+            self._write(self.saving)
+
+    def _write(self, saving: Saving) -> None:
+        lines = "".join(record.to_json() + "\n" for record in self.records)
+        content = Content(
+            tensors=self.trainer.tensors(),
+            state={"run": self.identity, "scores": self.scores, "scaler": self.trainer.scaler()},
+            log=lines.encode(),
+        )
+        self.trainer.processes.first_only(lambda: saving.write(len(self.records), content))
+        self.last_checkpoint = len(self.records)
 
 
 def is_hopeless(records: Sequence[StepRecord], patience: int) -> bool:
     """Tell whether the last ``patience`` steps all failed to give a finite loss and gradient."""
     last = records[-patience:]
     return len(last) == patience and not any(record.is_finite for record in last)
-
-
-class _Trainer:
-    """What one run needs for an optimizer step: model, data and optimizer, made in order."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        recipe: Recipe,
-        loss: Loss,
-        accelerator: Any,
-        total_steps: int,
-    ) -> None:
-        from accelerate.utils import set_seed
-
-        self.model = model.to(accelerator.device).train()
-        self.data, self.recipe, self.loss, self.accelerator = data, recipe, loss, accelerator
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = accelerator.prepare(build_optimizer(model, recipe))
-        self.learning_rate_of = learning_rates(recipe, total_steps)
-        self.steps_done = 0
-        # Last, right before the first batch: what an arm's setup drew must not shift its dropout.
-        set_seed(recipe.seed)
-
-    def run(self, step: Step) -> StepRecord:
-        """Do one optimizer step: learning rate, micro-batches, clipping, update."""
-        started = time.perf_counter()
-        learning_rate = self.learning_rate_of(self.steps_done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        loss = float(self._accumulate(step))
-        norm = float(self.accelerator.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
-        # The loss scaler of fp16 must see every step: it skips bad ones itself, and learns from them.
-        if self.accelerator.scaler is not None or (math.isfinite(loss) and math.isfinite(norm)):
-            self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.steps_done += 1
-        return StepRecord(
-            seed=self.recipe.seed,
-            step=self.steps_done,
-            epoch=round(step.epoch, 4),
-            loss=loss,
-            grad_norm=norm,
-            learning_rate=learning_rate,
-            seconds=round(time.perf_counter() - started, 4),
-        )
-
-    def _accumulate(self, step: Step) -> Tensor:
-        """Add up the gradients of the micro-batches; return the mean loss over the examples of the step."""
-        losses = []
-        for indices in micro_batches(step, self.recipe):
-            with self.accelerator.autocast():
-                loss = self.loss(self.model, self.data.batch(indices))
-            # Weighted by size: the last micro-batch of an epoch may be smaller, and examples count alike.
-            weighted = loss * (len(indices) / len(step.indices))
-            self.accelerator.backward(weighted)
-            losses.append(weighted.detach())
-        return torch.stack(losses).sum()

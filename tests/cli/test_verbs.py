@@ -50,7 +50,7 @@ def test_the_whole_way(cli, checkpoint, table, tmp_path):
     lines = done.out.splitlines()
     assert any(line.startswith("accuracy ") and line.rstrip().endswith("INCONCLUSIVE (identical)") for line in lines)
     (verdict,) = (line for line in lines if line.startswith("VERDICT"))
-    assert verdict.startswith("VERDICT   INCONCLUSIVE: identical on this data, but too few examples")
+    assert verdict.startswith("VERDICT   INCONCLUSIVE: IDENTICAL ON THIS DATA, but too few examples")
     assert lines[-1] == f"report: {tmp_path / 'gelu_fused' / 'compare' / 'report.html'}"
     assert (tmp_path / "gelu_fused" / "compare" / "report.html").is_file()
 

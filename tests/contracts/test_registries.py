@@ -14,7 +14,7 @@ from gelu_patch.kernels import Request, select
 from gelu_patch.sites import find_sites
 from gelu_patch.sites.finders import finders
 from gelu_patch.tasks import LabelMap, tasks
-from tests.tasks.tiny import save_tiny_bert, tiny_examples
+from tests.tasks.tiny import save_tiny, tiny_documents, tiny_examples
 from tests.zoo import ZOO
 
 
@@ -48,9 +48,9 @@ def test_a_finder_finds_what_no_other_finds(name):
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_task_loads_encodes_learns_and_predicts(name, tmp_path):
     task = tasks.get(name)
-    examples = tiny_examples()
-    loaded = task.load(save_tiny_bert(tmp_path), train=examples)
-    assert isinstance(loaded.labels, LabelMap)
+    examples = tiny_examples() if task.labelled else tiny_documents()
+    loaded = task.load(save_tiny(tmp_path, name), train=examples)
+    assert isinstance(loaded.labels, LabelMap) is task.labelled
     data = task.encode(examples, labels=loaded.labels, tokenizer=loaded.tokenizer, max_length=16)
     loss = task.loss(loaded.model, data.batch([0, 1, 2]))
     loss.backward()

@@ -8,6 +8,7 @@ import pytest
 
 from gelu_patch.demo import journey
 from gelu_patch.demo.data import CHECKPOINT, CarriedFile, load_sentences
+from gelu_patch.demo.settings import Settings
 from gelu_patch.errors import DataError, DataNotFound, Interrupted
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.runs.progress import Silent
@@ -29,7 +30,7 @@ class Listener:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     root, console = tmp_path_factory.mktemp("demo"), Listener()
-    report = journey.run_demo(root, quick=True, console=console, progress=Silent())
+    report = journey.run_demo(root, settings=Settings.quick(), console=console, progress=Silent())
     return root, report, console
 
 
@@ -80,7 +81,7 @@ class TestDemo:
         before = {arm: (root / arm / "predictions.parquet").stat().st_mtime_ns for arm in ("stock", "relu")}
         (root / "relu" / "report.json").unlink()
         console = Listener()
-        journey.run_demo(root, quick=True, console=console, progress=Silent())
+        journey.run_demo(root, settings=Settings.quick(), console=console, progress=Silent())
         reused = [line for line in console.lines if "reused" in line]
         assert len(reused) == 4
         assert (root / "stock" / "predictions.parquet").stat().st_mtime_ns == before["stock"]
@@ -94,7 +95,7 @@ class TestDemo:
 
         monkeypatch.setattr(journey, "measure", stop)
         with pytest.raises(Interrupted, match="run the same command again") as caught:
-            journey.run_demo(root, quick=True, console=Listener(), progress=Silent())
+            journey.run_demo(root, settings=Settings.quick(), console=Listener(), progress=Silent())
         assert str(root / "stock") in str(caught.value)
         assert int(caught.value.exit_code) == 130
 

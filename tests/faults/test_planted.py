@@ -245,16 +245,272 @@ FAULTS = {
         "m.tango_interval = wald",
         "tests/stats/test_paired.py",
     ),
-    "an unpaired order of the arms": (
-        "import gelu_patch.timing.latency as m; m._CONTROL_IS = None; real = m.paired_ratio;"
-        "m.paired_ratio = lambda base, other, **k: real(base, base, **k)",
-        "tests/timing/test_latency.py::test_a_planted_delay_is_found",
+    "a false pass at the margin by Wald's limit": (
+        "import gelu_patch.stats.paired as m, numpy as np\n"
+        "def wald(b, c, n, *, z=m.Z_95):\n"
+        "    b, c = np.asarray(b, float), np.asarray(c, float)\n"
+        "    return (c - b) / n - z * np.sqrt(np.maximum(b + c - (c - b) ** 2 / n, 0)) / n\n"
+        "m.tango_lower = wald",
+        "tests/stats/test_grids.py::test_accuracy_at_the_margin",
+    ),
+    "a margin with its sign turned round": (
+        "import gelu_patch.reporting.states as m; real = m.quality_state\n"
+        "m.quality_state = lambda interval, margin, **k: real(interval, -margin, **k)\n"
+        "import gelu_patch.reporting.quality as q; q.quality_state = m.quality_state",
+        "tests/reporting/test_quality.py::test_the_minimum_is_a_sharp_edge",
+    ),
+    "a loss compared with the wrong sign": (
+        "import gelu_patch.reporting.quality as m; real = m.nll_result\n"
+        "m.nll_result = lambda before, after, policy, **k: real(after, before, policy, **k)",
+        "tests/reporting/test_language_models.py::test_a_worse_loss_must_not_ship",
+    ),
+    "differences that rest on three examples": (
+        "import gelu_patch.stats.bootstrap as m; m.MINIMUM_EFFECTIVE_COUNT = 0.0",
+        "tests/stats/test_extremes.py::test_ten_examples_must_carry_the_difference",
+    ),
+    "a percentile bootstrap in the place of the studentised one": (
+        "import gelu_patch.stats.bootstrap as m, numpy as np\n"
+        "real = m.t_statistics\n"
+        "m.t_statistics = lambda centre, square, n: -np.sqrt(n) * centre",
+        "tests/stats/test_grids.py::test_loss_at_the_margin",
+    ),
+    "a bootstrap of the arms apart": (
+        "import gelu_patch.stats.counts as m, numpy as np\n"
+        "real = m._difference\n"
+        "def apart(sums, n, metric):\n"
+        "    before, after = m._arms(sums, n)\n"
+        "    return metric(after) - np.roll(metric(before), 1)\n"
+        "m._difference = apart",
+        "tests/stats/test_counts.py::test_the_interval_is_that_of_scikit_learn_on_resampled_examples",
+    ),
+    "F1 believed with few flips": (
+        "import gelu_patch.stats.counts as m; m.MINIMUM_DISCORDANT = 0",
+        "tests/reporting/test_gates.py::test_few_discordant_examples_refuse_f1_and_say_how_many_would_do",
+    ),
+    "groups that are forgotten": (
+        "import gelu_patch.reporting.quality as m; m._groups = lambda predictions: None",
+        "tests/reporting/test_gates.py::test_groups_shrink_the_counts_of_accuracy",
+    ),
+    "the examples of all seeds in one pool": (
+        "import gelu_patch.reporting.seed_quality as m, gelu_patch.stats.seeds as s, dataclasses\n"
+        "def pooled(one, other, **k):\n"
+        "    found = s.seed_paired_t(one, other, **k); half = 1e-4\n"
+        "    return dataclasses.replace(found, interval=(found.mean - half, found.mean + half))\n"
+        "m.seed_paired_t = pooled",
+        "tests/reporting/test_seed_arms.py::test_the_interval_is_students_over_the_seeds_and_not_over_the_examples",
+    ),
+    "a diverged seed that is dropped": (
+        "import gelu_patch.reporting.seed_quality as m; real = m.seed_results\n"
+        "m.seed_results = lambda pairs, policy: real([p for p in pairs if p.whole], policy)\n"
+        "import gelu_patch.reporting.compare as c; c.seed_results = m.seed_results",
+        "tests/reporting/test_seed_arms.py::test_a_diverged_run_is_shown_and_not_dropped",
+    ),
+    "the best of many without a correction": (
+        "import gelu_patch.reporting.compare as m; m.holm = lambda p: list(p)",
+        "tests/reporting/test_gates.py::test_several_candidates_are_corrected_by_holm",
+    ),
+    "a failed clock before a proven harm": (
+        "import gelu_patch.reporting.verdict as m; real = m._first_rule_that_applies\n"
+        "def first(evidence):\n"
+        "    broken = [r for r in evidence.latency if r.state == 'INVALID']\n"
+        "    return ('INVALID', 'clock') if broken else real(evidence)\n"
+        "m._first_rule_that_applies = first",
+        "tests/reporting/test_verdict.py::test_which_rule_wins",
+    ),
+    "a metric that is missing and passes": (
+        "import gelu_patch.reporting.policy as m; real = m.make_policy\n"
+        "def lax(*a, **k):\n"
+        "    policy = real(*a, **k); policy.required = []; return policy\n"
+        "import gelu_patch.reporting.policy_file as f; f.make_policy = lax",
+        "tests/cli/test_compare.py::test_a_missing_metric_is_no_pass",
+    ),
+    "a margin that was changed afterwards and passes for the old one": (
+        "import gelu_patch.reporting.policy_file as m; m.read_fixed_policy = lambda folder: None",
+        "tests/reporting/test_policy_file.py::test_a_margin_changed_afterwards_is_on_the_banner",
+    ),
+    "an arm that is compared with itself": (
+        "import gelu_patch.timing.analysis as m; real = m.paired_ratio;"
+        "m.paired_ratio = lambda base, other, **k: real(other, other, **k)",
+        "tests/timing/test_protocol.py::test_a_planted_delay_of_5_percent_is_found",
+    ),
+    "arms that run one after the other": (
+        "import gelu_patch.timing.latency as m\n"
+        "def rounds(order, generator):\n"
+        "    while True: yield order\n"
+        "m._rounds = rounds",
+        "tests/timing/test_latency.py::test_every_round_runs_every_arm_once_in_random_order",
+    ),
+    "an A/A control that is not listened to": (
+        "import gelu_patch.reporting.states as m; m.control_holds = lambda control, margin: True;"
+        "import gelu_patch.timing.analysis as a; a.control_holds = m.control_holds",
+        "tests/timing/test_protocol.py::test_a_control_that_misses_1_is_invalid_whatever_the_arms_say",
+    ),
+    "one run of the baseline for the arms and for the control": (
+        "import gelu_patch.timing.analysis as m; m._baseline = lambda samples, arm: m.np.asarray(samples[m.STOCK])",
+        "tests/timing/test_analysis.py::test_an_arm_is_compared_with_both_runs_of_the_baseline",
+    ),
+    "garbage collected while the clock runs": (
+        "import contextlib, gelu_patch.timing.latency as m; m.without_garbage_collection = contextlib.nullcontext",
+        "tests/timing/test_latency.py::test_garbage_collection_is_off_while_timing_and_on_again_after_an_error",
+    ),
+    "no warm-up": (
+        "import gelu_patch.timing.latency as m; m._warm_up = lambda timed: 0",
+        "tests/timing/test_latency.py::test_a_slow_beginning_is_not_measured",
+    ),
+    "a warm-up of one window": (
+        "import gelu_patch.timing.latency as m; m.WARMUP_TOLERANCE = float('inf')",
+        "tests/timing/test_latency.py::test_a_slow_beginning_is_not_measured",
+    ),
+    "a device that is not waited for": (
+        "import gelu_patch.timing.latency as m; real = m.measure_interleaved;"
+        "m.measure_interleaved = lambda *a, **k: real(*a, **k | {'synchronize': lambda: None})",
+        "tests/timing/test_latency.py::test_the_device_is_waited_for_inside_of_the_time",
+    ),
+    "processes that are taken for one": (
+        "import gelu_patch.stats.timing as m; m._spread_out = lambda logs, *rest: [m.np.concatenate(logs)]",
+        "tests/stats/test_timing.py::test_three_processes_cover_equal_arms_as_often_as_promised",
+    ),
+    "an energy counter that never wraps": (
+        "import gelu_patch.energy as m; real = m._number;"
+        "m._number = lambda path: -1 if path.name.startswith('max') else real(path)",
+        "tests/test_energy.py::test_a_counter_that_starts_again",
+    ),
+    "energy that cannot be read counted as nothing": (
+        "import gelu_patch.energy as m; m._rapl = lambda root: m._Rapl([])",
+        "tests/test_energy.py::test_no_counter",
+    ),
+    "a limit that still has its activations": (
+        "import torch.nn as nn, types, gelu_patch.timing.arms as m; m.nn = types.SimpleNamespace(Identity=nn.GELU)",
+        "tests/timing/test_arms.py",
+    ),
+    "chance that depends on the process": (
+        "import gelu_patch.training.step as m, os; from accelerate.utils import set_seed;"
+        "m.set_randomness = lambda *place: set_seed(int.from_bytes(os.urandom(4), 'big'))",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "random states that are left as they are": (
+        "import gelu_patch.training.step as m; m.set_randomness = lambda *place: None",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "an optimizer that begins anew": (
+        "import gelu_patch.training.state as m; m._with_state = lambda model, optimizer, state: optimizer.state_dict()",
+        "tests/training/test_resume.py::test_stopped_and_gone_on_is_the_same_bit_by_bit",
+    ),
+    "a manifest that nobody reads": (
+        "import gelu_patch.training.checkpoints as m; m.Checkpoint.check = lambda self: None",
+        "tests/training/test_checkpoints.py::test_a_damaged_one_is_passed_over_and_named",
+    ),
+    "old checkpoints removed before the new one has its name": (
+        "import gelu_patch.training.checkpoints as m; real = m.Checkpoints._fill\n"
+        "def fill(self, directory, content, step):\n"
+        "    [m.shutil.rmtree(each.path) for each in self._all()[:-1]]\n"
+        "    real(self, directory, content, step)\n"
+        "m.Checkpoints._fill = fill",
+        "tests/training/test_checkpoints.py::test_a_full_disk_costs_the_new_checkpoint_only",
+    ),
+    "a checkpoint under its own name while it is written": (
+        "import gelu_patch.training.checkpoints as m; real = m.Checkpoints._temporary\n"
+        "m.Checkpoints._temporary = lambda self, path, why: path if why == 'new' else real(self, path, why)",
+        "tests/training/test_checkpoints.py",
+    ),
+    "a checkpoint of any run": (
+        "import gelu_patch.training.saving as m; m.check_same_run = lambda *a: None",
+        "tests/training/test_resume.py::test_a_checkpoint_of_another_run_is_refused_with_the_difference",
+    ),
+    "another order of the data on each rank": (
+        "import gelu_patch.training.order as m, os; real = m.epoch_steps\n"
+        "def steps(lengths, recipe, epoch, **k):\n"
+        "    seed = recipe.seed + int(os.environ.get('RANK', 0))\n"
+        "    return real(lengths, recipe.model_copy(update={'seed': seed}), epoch, **k)\n"
+        "m.epoch_steps = steps\n"
+        # The job's processes do not load pytest's plugins.
+        "import sys, pathlib; here = pathlib.Path(__file__); (here.parent / 'sitecustomize.py').write_text("
+        "'import os\\nif \"RANK\" in os.environ: import planted_fault\\n')\n"
+        "os.environ['PYTHONPATH'] = f'{here.parent}:{os.environ[\"PYTHONPATH\"]}'",
+        "tests/training/test_distributed.py::test_two_processes_have_the_losses_and_weights_of_one",
+    ),
+    "padding that is counted as a token": (
+        "import gelu_patch.tasks.documents as m, torch; real = m.EncodedDocuments.batch\n"
+        "def batch(self, indices):\n"
+        "    found = real(self, indices); outside = found['attention_mask'] == 0\n"
+        "    found['labels'][outside] = found['input_ids'][outside]; return found\n"
+        "m.EncodedDocuments.batch = batch",
+        "tests/tasks/test_language_models.py::test_causal_losses_are_those_of_single_tokens",
+    ),
+    "a token that is predicted in two windows": (
+        "import gelu_patch.tasks.causal_lm as m; real = m.windows;"
+        "m.windows = lambda n, **k: (w._replace(first=max(1, w.first - 1)) if w.begin else w for w in real(n, **k))",
+        "tests/tasks/test_language_models.py::test_causal_losses_are_those_of_single_tokens",
+    ),
+    "a model that sees its own answers": (
+        "from gelu_patch.tasks.causal_lm import CausalLanguageModelling as m; m.check = lambda *arguments: None",
+        "tests/tasks/test_language_models.py::test_a_model_that_looks_ahead_is_no_decoder",
+    ),
+    "other tokens hidden in each process": (
+        "import gelu_patch.tasks.masked_lm as m, random; chance = random.SystemRandom();"
+        "m.hidden_places = lambda key, n, seed: set(chance.sample(range(n), max(1, round(0.15 * n))))",
+        "tests/tasks/test_documents.py::test_masking_depends_on_the_id_and_the_seed_alone",
+    ),
+    "a shard that is lost": (
+        "from gelu_patch.runs.shards import ShardStore as m; m.flush = lambda self: self._pending.clear()",
+        "tests/runs/test_resume.py::test_interrupted_and_gone_on_with",
+    ),
+    "an answer that is lost on the way": (
+        "from gelu_patch.tasks.answers import AnswerSheet as m; import numpy as np;"
+        "m.complete = lambda self: self.of(np.flatnonzero(self.answered))",
+        "tests/runs/test_resume.py::test_a_lost_answer_is_noticed",
+    ),
+    "an order that depends on the rank": (
+        "from gelu_patch.runs.shards import ShardStore as m; real = m.add;"
+        "m.add = lambda self, number, items, answers:"
+        " real(self, number, items, {n: rows[::-1] if number % 2 else rows for n, rows in answers.items()})",
+        "tests/runs/test_resume.py::test_the_shares_of_two_processes_make_the_whole",
+    ),
+    "a rerun with another patch that goes on": (
+        "import gelu_patch.runs.identity as m; real = m.identity_of;"
+        "fake = lambda prepared, **k: {n: v for n, v in real(prepared, **k).items() if n != 'patch'};"
+        "import gelu_patch.runs.evaluate as e; e.identity_of = fake",
+        "tests/runs/test_resume.py::test_another_evaluation_in_the_same_folder_is_refused",
+    ),
+    "a library that two processes choose differently": (
+        "import contextlib, gelu_patch.tasks.inference as m; m.products_by_torch = contextlib.nullcontext",
+        "tests/tasks/test_inference.py::test_products_are_by_one_library",
     ),
     "training in another order for each arm": (
         "import gelu_patch.training.order as m, random; real = m.epoch_steps;"
-        "m.epoch_steps = lambda lengths, recipe, epoch:"
-        " random.SystemRandom().sample(s := real(lengths, recipe, epoch), len(s))",
+        "m.epoch_steps = lambda *a, **k: random.SystemRandom().sample(s := real(*a, **k), len(s))",
         "tests/training/test_loop.py",
+    ),
+    "a plot without words": (
+        "import gelu_patch.reporting.plots.canvas as m; real = m._inline; m._inline = lambda svg, alt: real(svg, '')",
+        "tests/reporting/test_html.py::test_every_plot_has_words_and_a_table",
+    ),
+    "a page that believes the names that it is given": (
+        "import jinja2, functools; real = jinja2.Environment.__init__\n"
+        "def init(self, *args, **options): real(self, *args, **{**options, 'autoescape': False})\n"
+        "jinja2.Environment.__init__ = init",
+        "tests/reporting/test_injection.py::test_the_page_has_no_element_of_theirs",
+    ),
+    "a margin on the better side": (
+        "import gelu_patch.reporting.plots.quality as m; real = m._difference_panel\n"
+        "def panel(axes, metric, comparisons):\n"
+        "    turned = [c.model_copy(deep=True) for c in comparisons]\n"
+        "    for r in (r for c in turned for r in c.results): r.margin = -r.margin\n"
+        "    real(axes, metric, turned)\n"
+        "m._difference_panel = panel",
+        "tests/reporting/test_plots.py::test_the_margin_stands_on_the_side_of_worse",
+    ),
+    "a Markdown cell that ends its table": (
+        "import gelu_patch.reporting.markdown as m; m.escape = str",
+        "tests/reporting/test_injection.py::test_markdown_holds_no_html_link_image_or_heading_of_theirs",
+    ),
+    "a terminal that is steered by a name": (
+        "import gelu_patch.reporting.console as m; m.printable_model = lambda model: model",
+        "tests/reporting/test_injection.py::test_a_terminal_is_not_steered_and_markup_is_text",
+    ),
+    "a model card that forgets what others wrote": (
+        "import gelu_patch.reporting.model_card as m; m._with_section = lambda text, section, path: section",
+        "tests/reporting/test_model_card.py::test_the_rest_of_a_card_stays",
     ),
 }
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from gelu_patch.errors import MissingExtra, UnknownName
-from gelu_patch.integrations.evaluate_metrics import evaluate_metric
+from gelu_patch.errors import DataError, MissingExtra, NotComparable, UnknownName
+from gelu_patch.integrations.evaluate_metrics import compare_metric, compute_metric, evaluate_metric
+from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.tasks.metrics import metrics
+from tests.reporting import made_up
 
 PREDICTIONS, REFERENCES = [0, 1, 1, 2], [0, 1, 2, 2]
 
@@ -74,3 +76,47 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evaluate", None)
     with pytest.raises(MissingExtra, match="evaluate"):
         evaluate_metric("accuracy")
+
+
+class Kappa:
+    """A metric as others write it: any object with compute()."""
+
+    def compute(self, predictions: list[int], references: list[int], scale: float = 1.0) -> dict[str, float]:
+        assert isinstance(predictions, list)
+        agreement = np.mean(np.array(predictions) == np.array(references))
+        return {"kappa": float(scale * (2 * agreement - 1)), "n": len(predictions)}
+
+
+def test_any_metric_on_the_predictions_of_a_run() -> None:
+    found = made_up.predictions(200, wrong=20)
+    assert compute_metric(Kappa(), found, key="kappa") == pytest.approx(0.8)
+    assert compute_metric(Kappa(), found, key="kappa", scale=10.0) == pytest.approx(8.0)
+    with pytest.raises(DataError, match="no single number"):
+        compute_metric(Kappa(), found)
+    with pytest.raises(DataError, match="no number 'f1'"):
+        compute_metric(Kappa(), found, key="f1")
+    document = Predictions(["a"], losses=np.array([1.0]), n_tokens=np.array([3]))
+    with pytest.raises(DataError, match="language model"):
+        compute_metric(Kappa(), document, key="kappa")
+
+
+def test_two_runs_are_compared_in_pairs() -> None:
+    before, after = made_up.predictions(400, wrong=40), made_up.predictions(400, wrong=40, b=60)
+    found = compare_metric(Kappa(), before, after, key="kappa", resamples=400)
+    assert found.difference == pytest.approx(2 * (-60 / 400))
+    # 2 * (p of 60 / 400 in pairs): SE = 2 * sqrt(0.15 * 0.85 / 400) = 0.0357; 400 resamples know the limits to a tenth
+    assert found.interval == pytest.approx((-0.37, -0.23), abs=0.02)
+    assert found.discordant == 60
+    assert compare_metric(Kappa(), before, after, key="kappa", resamples=400) == found
+    few = compare_metric(Kappa(), before, made_up.predictions(400, wrong=40, b=19), key="kappa")
+    assert few.interval is None
+    with pytest.raises(NotComparable):
+        compare_metric(Kappa(), before, made_up.predictions(399), key="kappa")
+
+
+def test_a_registered_metric_by_its_name() -> None:
+    pytest.importorskip("evaluate")
+    before, after = made_up.predictions(400, wrong=40), made_up.predictions(400, wrong=40, b=60)
+    found = compare_metric("accuracy", before, after, resamples=200)
+    assert (found.before, found.after) == (0.9, 0.75)
+    assert found.interval is not None

@@ -10,9 +10,12 @@ import numpy as np
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import (
     AAControl,
+    ActivationShare,
     CurvePoint,
     Data,
     Environment,
+    Fidelity,
+    Flip,
     Latency,
     Memory,
     PatchSummary,
@@ -24,6 +27,7 @@ from gelu_patch.reporting.schema import (
     Tool,
     Training,
 )
+from gelu_patch.reporting.series import histogram, medians, quantiles
 from gelu_patch.stats.single import wilson_interval
 
 
@@ -56,7 +60,7 @@ def run(target: str = "stock", *, seeds: int = 0, weights: str = "w0", **flips: 
     right = int(found.correct.sum())
     report = Report(
         kind="train" if seeds else "eval",
-        run_id=f"run-{target}",
+        run_id=f"run-{target}" + ("" if weights == "w0" else f"-{weights}"),
         created="2026-01-02T03:04:05+00:00",
         tool=Tool(version="0.1.0", command=["gelu-patch", "eval", "--activation", target]),
         subject=Subject(model="tiny-bert", dtype="float32", weights_sha256=weights, patch=PatchSummary(target=target)),
@@ -98,7 +102,8 @@ def training(seeds: int, *, steps: int = 900, speed: float = 1.0) -> Training:
             CurvePoint(step=i + 1, loss=float(loss[i]), grad_norm=float(2 + 0.4 * noise[1, i]), learning_rate=2e-5)
             for i in range(steps)
         ]
-        runs.append(SeedRun(seed=seed, steps=steps, best=0.9, last=0.89, final_loss=float(loss[-1]), curve=curve))
+        last = 0.89 - 0.004 * (seed % 3) - 0.005 * (speed < 1)
+        runs.append(SeedRun(seed=seed, steps=steps, best=0.9, last=last, final_loss=float(loss[-1]), curve=curve))
     return Training(metric="accuracy", per_seed=runs)
 
 
@@ -106,7 +111,8 @@ def latency(
     ratio: float | None = None, *, width: float = 0.004, shape: tuple[int, int] = (8, 128), control: float = 1.0
 ) -> Latency:
     """Times around 8 ms, with a ratio to the baseline unless ``ratio`` is None."""
-    values = 8e-3 * (ratio or 1.0) * np.random.default_rng(3).lognormal(0, 0.03, 300)
+    draw = np.random.default_rng(3)
+    values = 8e-3 * (ratio or 1.0) * draw.lognormal(0, 0.03, 300)
     return Latency(
         shape=shape,
         n_pairs=300,
@@ -115,11 +121,81 @@ def latency(
         p99=float(np.quantile(values, 0.99)),
         ratio=ratio,
         ratio_ci=None if ratio is None else (ratio - width, ratio + width),
-        values=[float(value) for value in values],
-        aa_control=None if ratio is None else AAControl(ratio=control, ci=(control - 0.003, control + 0.003)),
+        quantiles=quantiles(values),
+        ratio_over_time=[] if ratio is None else medians(ratio * draw.lognormal(0, 0.02, 300), 60),
+        aa_control=None
+        if ratio is None
+        else AAControl(
+            ratio=control,
+            ci=(control - 0.003, control + 0.003),
+            quantiles=quantiles(8e-3 * control * draw.lognormal(0, 0.03, 300)),
+            ratio_over_time=medians(control * draw.lognormal(0, 0.02, 300), 60),
+        ),
+    )
+
+
+def share(shape: tuple[int, int]) -> ActivationShare:
+    """Activations that take a twentieth of the time."""
+    return ActivationShare(
+        shape=shape,
+        n_sites=6,
+        time_share=0.053,
+        time_share_ci=(0.041, 0.066),
+        best_ratio=0.947,
+        best_ratio_ci=(0.934, 0.959),
+        saved_share=0.18,
+        saved_limit_share=0.12,
+        valid=True,
     )
 
 
 def memory(saved: int, *, phase: str = "training") -> Memory:
-    """What one arm keeps for backward, in bytes."""
-    return Memory(phase=phase, shape=(8, 128), saved_for_backward_bytes=saved, activation_saved_tensors=2)
+    """What one arm keeps for backward, in bytes, beside weights and the rest of a peak."""
+    weights = 90 << 20
+    return Memory(
+        phase=phase,
+        shape=(8, 128),
+        weights_bytes=weights,
+        saved_for_backward_bytes=saved,
+        other_bytes=30 << 20,
+        host_peak_rss_bytes=weights + saved + (30 << 20),
+        activation_saved_tensors=2,
+    )
+
+
+def fidelity(size: float, *, layers: int = 6) -> Fidelity:
+    """Logit differences around ``size``, drift that grows with depth, and noise around 1e-6 beside them."""
+    return _moved(size, layers).model_copy(update={"noise": _moved(1e-6, layers)})
+
+
+def _moved(size: float, layers: int) -> Fidelity:
+    moved = size * np.random.default_rng(5).lognormal(0, 1.2, 2000)
+    moved[: 100 if size < 1e-3 else 0] = 0
+    return Fidelity(
+        top1_agreement=1.0 - min(size / 10, 0.4),
+        kl_mean=size**2,
+        kl_p99=8 * size**2,
+        max_abs_dlogit=float(moved.max()),
+        per_layer_rel_err=[size * 0.1 * 1.6**layer for layer in range(layers + 1)],
+        dlogit_histogram=histogram(moved),
+    )
+
+
+def flips(
+    n: int, text: str = "a film that never quite decides what it wants to be , and is the better for it"
+) -> list[Flip]:
+    """Examples that changed, the worst first."""
+    names = ("negative", "positive")
+    return [
+        Flip(
+            id=f"ex-{i:04d}",
+            text=f"{text} {i}",
+            label=names[i % 3 % 2],
+            baseline=names[i % 2],
+            candidate=names[1 - i % 2],
+            baseline_margin=0.31 / (i + 1),
+            candidate_margin=0.22 / (i + 2),
+            kl=0.4 / (i + 1),
+        )
+        for i in range(n)
+    ]

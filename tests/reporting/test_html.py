@@ -10,10 +10,11 @@ import pytest
 
 from gelu_patch.errors import MissingExtra
 from gelu_patch.reporting.compare import compare_runs, comparison_report
-from gelu_patch.reporting.html import TONES, html_report
+from gelu_patch.reporting.html import html_report
 from gelu_patch.reporting.plots.canvas import COLOURS
 from gelu_patch.reporting.schema import Report
 from gelu_patch.reporting.verdict import EXIT_CODES
+from gelu_patch.reporting.views import MEANINGS, TONES
 from tests.reporting import made_up
 from tests.reporting.conftest import full_runs, report_of
 
@@ -67,9 +68,9 @@ def test_it_is_one_small_file_that_asks_for_nothing(html: str) -> None:
 
 def test_every_plot_has_words_and_a_table(html: str) -> None:
     plots = [attributes for tag, attributes in Page(html).tags if tag == "svg"]
-    assert len(plots) == 6
+    assert len(plots) == 17
     assert all(plot["role"] == "img" and len(plot["aria-label"] or "") > 40 for plot in plots)
-    assert html.count("<summary>The numbers</summary>") == 6
+    assert html.count("<summary>The numbers</summary>") == len(plots)
 
 
 def test_every_verdict_and_its_reach_is_on_the_page(html: str, full_report: Report) -> None:
@@ -107,7 +108,7 @@ def test_colours_follow_the_reader_and_the_style_sheet_knows_them_all(html: str)
     drawing = html[html.index("<svg") : html.index("</svg>")]
     assert not any(value in drawing.replace(f"var(--{name}, {value})", "") for name, value in COLOURS.items())
     assert len(set(COLOURS.values())) == len(COLOURS)
-    assert TONES.keys() == EXIT_CODES.keys()
+    assert TONES.keys() == MEANINGS.keys() == EXIT_CODES.keys()
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^{2$ & </svg>"])
@@ -131,7 +132,7 @@ def test_a_name_cannot_inject(name: str) -> None:
 def test_missing_parts_are_absent_with_a_reason() -> None:
     runs = [made_up.run(), made_up.run("x", b=2)]
     page = html_report(comparison_report("bare", runs, [compare_runs(*runs)]))
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     for reason in ("No arm was trained here", "Latency was not compared", "Memory was not measured"):
         assert reason in page
 

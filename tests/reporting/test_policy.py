@@ -13,7 +13,8 @@ from gelu_patch.reporting.policy import Margin, make_policy, margin_of, parse_ma
         ("accuracy", "1.0pp", Margin(0.01, relative=False)),
         ("accuracy", "-1 pp", Margin(0.01, relative=False)),
         ("accuracy", "0.5%", Margin(0.005, relative=True)),
-        ("accuracy", ".02", Margin(0.02, relative=False)),
+        ("accuracy", ".5pp", Margin(0.005, relative=False)),
+        ("matthews", "1pp", Margin(0.01, relative=False)),
         ("nll", "0.005", Margin(0.005, relative=False)),
         ("nll", "+0.005", Margin(0.005, relative=False)),
         ("latency", "+2%", Margin(0.02, relative=True)),
@@ -34,6 +35,8 @@ def test_margins_have_a_direction_and_a_unit(metric: str, text: str, margin: Mar
         ("latency", "2pp", "percentage points do not apply"),
         ("accuracy", "0pp", "strictly between"),
         ("accuracy", "100pp", "strictly between"),
+        ("accuracy", "0.01", "needs a unit"),
+        ("accuracy", "1", "needs a unit"),
         ("accuracy", "one", "a number"),
         ("accuracy", "1e-2", "a number"),
         ("accuracy", "nan", "a number"),
@@ -57,7 +60,8 @@ def test_a_relative_margin_follows_the_baseline() -> None:
 
 def test_the_default_policy_is_the_specified_one_and_says_so() -> None:
     policy = make_policy()
-    assert policy.margins == {"accuracy": "1.0pp", "nll": "0.005", "latency": "+2%", "memory": "+1%"}
+    counts = {"f1": "1.0pp", "matthews_correlation": "1.0pp"}
+    assert policy.margins == {"accuracy": "1.0pp", "nll": "0.005", "latency": "+2%", "memory": "+1%", **counts}
     assert (policy.source, policy.required) == ("default", [])
     assert all(margin_of(policy, metric.name).value > 0 for metric in METRICS)
 

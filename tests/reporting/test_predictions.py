@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gelu_patch.errors import DataError, DataNotFound, ExitCode
+from gelu_patch.errors import DataError, DataNotFound, ExitCode, InvalidMeasurement
 from gelu_patch.reporting.predictions import Predictions, digest
 from tests.reporting import made_up
 
@@ -59,6 +60,93 @@ def test_the_file_holds_the_columns_of_the_specification(tmp_path: Path) -> None
     assert table["seed"].to_pylist() == [3, 3]
 
 
+def documents() -> Predictions:
+    losses = [np.array([0.5, 1.5], np.float32), np.array([2.0, 1.0, 0.0], np.float32)]
+    return Predictions(
+        ["a", "b"],
+        n_tokens=np.array([2, 3]),
+        group_id=["book", "book"],
+        losses=np.array([each.mean() for each in losses], np.float64),
+        text=["one two", "three"],
+        token_pred=[np.array([4, 5]), np.array([6, 7, 8])],
+        token_nll=losses,
+    )
+
+
+def test_a_language_model_keeps_losses_by_document_and_token(tmp_path: Path) -> None:
+    saved = documents()
+    loaded = Predictions.load(saved.save(tmp_path / "predictions.parquet"))
+    assert (loaded.ids, loaded.group_id, loaded.text) == (saved.ids, saved.group_id, saved.text)
+    assert loaded.nll.tolist() == [1.0, 1.0]
+    assert loaded.is_language_model
+    assert (loaded.label, loaded.logits, loaded.choice, loaded.n_classes) == (None, None, None, None)
+    for name in ("token_pred", "token_nll"):
+        for one, other in zip(getattr(saved, name), getattr(loaded, name), strict=True):
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other)
+    for name in ("pred", "correct", "margin", "log_probabilities"):
+        with pytest.raises(DataError, match="of a language model have no"):
+            getattr(loaded, name)
+
+
+def test_answers_without_logits(tmp_path: Path) -> None:
+    saved = Predictions(["a", "b"], np.array([1, 1]), choice=np.array([1, 0]))
+    loaded = Predictions.load(saved.save(tmp_path / "predictions.parquet"))
+    assert loaded.correct.tolist() == [True, False]
+    assert not loaded.has_nll
+    with pytest.raises(DataError, match="without logits have no logits"):
+        _ = loaded.nll
+
+
+def test_the_same_predictions_are_the_same_bytes(tmp_path: Path) -> None:
+    one, other = (documents().save(tmp_path / name).read_bytes() for name in ("one", "other"))
+    assert one == other
+
+
+def test_the_same_outputs_are_the_same_bits() -> None:
+    assert documents().same_outputs(documents())
+    assert not documents().same_outputs(by_hand())
+    assert not by_hand().same_outputs(replace(by_hand(), logits=by_hand().class_logits + np.float32(1e-6)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"ids": []}, "no predictions"),
+        ({"ids": ["a"]}, "1 predictions and 2 values of"),
+        ({"losses": None}, "exactly one of"),
+        ({"losses": None, "choice": np.array([0, 1])}, "need labels"),
+        ({"n_tokens": np.array([2, 0])}, "no predicted token"),
+        ({"n_tokens": None}, "no predicted token"),
+        ({"n_tokens": np.array([2, 2])}, "token_pred does not hold n_tokens"),
+        ({"text": ["one"]}, "1 values of text"),
+    ],
+)
+def test_columns_that_do_not_fit_together(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        replace(documents(), **fields)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize(("made", "column"), [(by_hand, "logits"), (documents, "nll")])
+def test_no_number_is_no_prediction(
+    tmp_path: Path, broken: float, made: Callable[[], Predictions], column: str
+) -> None:
+    path = made().save(tmp_path / "predictions.parquet")
+    table = pq.read_table(path)
+    values = [[0.0, 1.0, 2.0], [0.0, broken, 1.0]] if column == "logits" else [1.0, broken]
+    pq.write_table(table.drop([column]).append_column(column, pa.array(values, table[column].type)), path)
+    with pytest.raises(InvalidMeasurement, match="NaN or infinity for 1 of 2") as caught:
+        Predictions.load(path)
+    assert caught.value.where == "first at example 'b'"
+    assert caught.value.exit_code is ExitCode.INVALID
+
+
+def test_no_number_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InvalidMeasurement):
+        replace(documents(), losses=np.array([1.0, np.nan])).save(tmp_path / "p.parquet")
+
+
 def test_without_a_seed_there_is_none(tmp_path: Path) -> None:
     assert Predictions.load(made_up.predictions(5).save(tmp_path / "p.parquet")).seed is None
 
@@ -83,9 +171,9 @@ def test_nothing_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "says"),
     [
-        ("logits", None, "logits"),
+        ("logits", None, "no column 'logits'"),
         ("logits", pa.array([[0.0, 1.0], [1.0]], LOGITS), "same shape"),
-        ("logits", pa.array([[0.0, 1.0], None], LOGITS), "same shape"),
+        ("logits", pa.array([[0.0, 1.0], None], LOGITS), "missing for 1 of 2"),
         ("logits", pa.array([[0.0], [1.0]], LOGITS), "1 class"),
         ("label", pa.array([0, 2]), "none of the classes 0 to 1"),
         ("label", pa.array([0, -1]), "none of the classes"),

@@ -9,8 +9,9 @@ import pytest
 
 from gelu_patch.errors import ExitCode, InvalidMeasurement
 from gelu_patch.reporting.compare import compare_runs
+from gelu_patch.reporting.fidelity import fidelity
 from gelu_patch.reporting.policy import make_policy
-from gelu_patch.reporting.quality import accuracy_result, fidelity, nll_result
+from gelu_patch.reporting.quality import accuracy_result, nll_result
 from tests.reporting import made_up
 
 POLICY = make_policy()
@@ -45,7 +46,8 @@ def test_a_few_lucky_flips_do_not_make_277_examples_enough() -> None:
     assert accuracy.ci is not None
     assert -0.01 < accuracy.ci[0] < 0, "the interval alone would pass"
     assert (accuracy.state, found.exit_code) == ("INCONCLUSIVE", ExitCode.INCONCLUSIVE)
-    assert found.headline.endswith("keeps the margin -1.0 pp; 277 examples can never pass 1.0 pp (minimum 381)")
+    assert "keeps the margin -1.0 pp; 277 examples can never pass 1.0 pp (minimum 381)" in found.headline
+    assert found.headline.endswith("at 1.1 % flips about 1,100 examples give 80 % power")
 
 
 @pytest.mark.parametrize(("flips", "state"), [({"c": 30}, "SUPERIOR"), ({"b": 60}, "INFERIOR")])
@@ -63,7 +65,7 @@ def test_an_arm_that_answers_with_no_number_is_an_invalid_measurement(broken: fl
     logits[7, 1] = broken
     bad.predictions = replace(bad.predictions, logits=logits)
     for runs, arm in (((good, bad), "candidate"), ((bad, good), "baseline")):
-        with pytest.raises(InvalidMeasurement, match=f"the {arm} answered 1 of 50") as caught:
+        with pytest.raises(InvalidMeasurement, match=f"the {arm} answers with NaN or infinity for 1 of 50") as caught:
             compare_runs(*runs)
         assert caught.value.exit_code is ExitCode.INVALID
         assert "'ex-7'" in str(caught.value)

@@ -142,7 +142,7 @@ def test_enough_examples_with_too_many_flips_get_a_plan() -> None:
 def test_identical_arms_are_called_identical() -> None:
     same = accuracy("NON_INFERIOR", identical=True)
     found = decide(Evidence(policy=make_policy(), results=[same]))
-    assert found.headline == "NO GAIN: identical on this data, no gain in speed or memory shown"
+    assert found.headline == "NO GAIN: IDENTICAL ON THIS DATA, no gain in speed or memory shown"
 
 
 def test_the_reasons_hold_every_result_and_the_default_policy() -> None:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from gelu_patch.errors import UnsupportedModel, UsageError
+from gelu_patch.patching import patch_model
 from gelu_patch.tasks import LoadedModel, TextExamples, tasks
 from gelu_patch.tasks.encoding import EncodedExamples
-from gelu_patch.tasks.inference import length_sorted_batches, predict_logits
+from gelu_patch.tasks.inference import length_sorted_batches
 
 task = tasks.get("text-classification")
 
@@ -22,6 +23,10 @@ task = tasks.get("text-classification")
 @pytest.fixture
 def encoded(loaded: LoadedModel, examples: TextExamples) -> EncodedExamples:
     return task.encode(examples, labels=loaded.labels, tokenizer=loaded.tokenizer, max_length=32)
+
+
+def logits_of(model: nn.Module, data: EncodedExamples, **options: Any) -> np.ndarray[Any, Any]:
+    return task.predict(model, data, **options).class_logits
 
 
 def one_by_one(model: nn.Module, data: EncodedExamples) -> np.ndarray[Any, Any]:
@@ -36,7 +41,7 @@ def one_by_one(model: nn.Module, data: EncodedExamples) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("batch_size", [1, 5, 8, 100])
 def test_order_and_padding_do_not_matter(loaded: LoadedModel, encoded: EncodedExamples, batch_size: int) -> None:
-    logits = predict_logits(loaded.model, encoded, batch_size=batch_size)
+    logits = logits_of(loaded.model, encoded, batch_size=batch_size)
     # Logits are of size 0.1; other shapes add up in another order: a few float32 roundings of terms near 1.
     np.testing.assert_allclose(logits, one_by_one(loaded.model, encoded), atol=2e-6, rtol=0)
     assert logits.dtype == np.float32
@@ -52,31 +57,31 @@ def test_every_modules_mode_is_kept(loaded: LoadedModel, encoded: EncodedExample
     model = loaded.model.train()
     model.bert.encoder.layer[0].eval()
     before = [module.training for module in model.modules()]
-    first = predict_logits(model, encoded, batch_size=8)
+    first = logits_of(model, encoded, batch_size=8)
     assert [module.training for module in model.modules()] == before
     model.bert.forward = None
     with pytest.raises(TypeError):
-        predict_logits(model, encoded, batch_size=8)
+        logits_of(model, encoded, batch_size=8)
     del model.bert.forward
     assert [module.training for module in model.modules()] == before
-    assert np.array_equal(predict_logits(model.eval(), encoded, batch_size=8), first)
+    assert np.array_equal(logits_of(model.eval(), encoded, batch_size=8), first)
 
 
 def test_dropout_is_off(loaded: LoadedModel, encoded: EncodedExamples) -> None:
     loaded.model.dropout.p = 0.5
     loaded.model.train()
-    first, second = (predict_logits(loaded.model, encoded, batch_size=8) for _ in range(2))
+    first, second = (logits_of(loaded.model, encoded, batch_size=8) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_progress_counts_examples(loaded: LoadedModel, encoded: EncodedExamples) -> None:
     seen: list[tuple[int, int]] = []
-    predict_logits(loaded.model, encoded, batch_size=10, on_batch=lambda *at: seen.append(at))
+    logits_of(loaded.model, encoded, batch_size=10, on_batch=lambda *at: seen.append(at))
     assert seen == [(10, 24), (20, 24), (24, 24)]
 
 
 def test_a_bfloat16_model_gives_float32_logits(loaded: LoadedModel, encoded: EncodedExamples) -> None:
-    assert predict_logits(loaded.model.bfloat16(), encoded, batch_size=8).dtype == np.float32
+    assert logits_of(loaded.model.bfloat16(), encoded, batch_size=8).dtype == np.float32
 
 
 class Answers(nn.Module):
@@ -102,30 +107,47 @@ class Answers(nn.Module):
 )
 def test_a_model_that_does_not_classify(encoded: EncodedExamples, answer: Any, found: str) -> None:
     with pytest.raises(UnsupportedModel, match="does not classify") as caught:
-        predict_logits(Answers(answer), encoded, batch_size=24)
+        logits_of(Answers(answer), encoded, batch_size=24)
     assert f"found {found}" in str(caught.value.why)
 
 
 def test_inputs_that_the_model_does_not_take_are_held_back(encoded: EncodedExamples) -> None:
     model = Answers(SimpleNamespace(logits=torch.zeros(24, 2)))  # takes no attention_mask
-    assert predict_logits(model, encoded, batch_size=24).shape == (24, 2)
+    assert logits_of(model, encoded, batch_size=24).shape == (24, 2)
 
 
 def test_a_model_that_takes_no_tokens(encoded: EncodedExamples) -> None:
     with pytest.raises(UnsupportedModel, match="does not take token ids") as caught:
-        predict_logits(nn.Linear(3, 3), encoded, batch_size=8)
+        logits_of(nn.Linear(3, 3), encoded, batch_size=8)
     assert "its forward takes input" in str(caught.value.why)
 
 
 def test_a_tokenizer_of_another_model(loaded: LoadedModel, encoded: EncodedExamples) -> None:
     features = {**encoded.features, "input_ids": [[999]] * len(encoded)}
     with pytest.raises(UnsupportedModel, match="do not belong together") as caught:
-        predict_logits(loaded.model, dataclasses.replace(encoded, features=features), batch_size=8)
+        logits_of(loaded.model, dataclasses.replace(encoded, features=features), batch_size=8)
     assert "token 999" in str(caught.value.why)
 
 
 def test_more_tokens_than_positions(loaded: LoadedModel, encoded: EncodedExamples) -> None:
     features = {name: [[1] * 33] * len(encoded) for name in encoded.features}
     with pytest.raises(UsageError, match="33 tokens") as caught:
-        predict_logits(loaded.model, dataclasses.replace(encoded, features=features), batch_size=8)
+        logits_of(loaded.model, dataclasses.replace(encoded, features=features), batch_size=8)
     assert caught.value.next_step == "--max_length 32"
+
+
+def test_products_are_by_one_library(
+    loaded: LoadedModel, encoded: EncodedExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere the faster library is measured and taken, and two processes may choose differently."""
+    from gelu_patch.blocks import libraries
+    from gelu_patch.blocks.product import Product
+
+    patch_model(loaded.model, "gelu_fused")
+    taken: list[str] = []
+    by = Product.by
+    monkeypatch.setattr(libraries, "_choices", {})
+    monkeypatch.setattr(libraries, "faster", lambda seconds: "onednn")
+    monkeypatch.setattr(Product, "by", lambda self, library: (taken.append(library), by(self, library))[1])
+    logits_of(loaded.model, encoded, batch_size=8)
+    assert set(taken) == {"torch"}

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gelu_patch.tasks.metrics import confusion_matrix, metrics
+from gelu_patch.tasks.metrics import metrics
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -39,7 +39,3 @@ def test_equal_to_scikit_learn(name: str, n_classes: int) -> None:
 def test_constant_sides_give_zero_not_nan(labels: list[int], predictions: list[int]) -> None:
     assert metrics.get("mcc").compute(labels, predictions, 2) == 0.0
     assert np.isfinite(metrics.get("f1").compute(labels, predictions, 2))
-
-
-def test_confusion_matrix_rows_are_labels() -> None:
-    assert confusion_matrix([0, 1, 1], [0, 0, 1], 2).tolist() == [[1, 0], [1, 1]]

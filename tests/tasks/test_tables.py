@@ -36,6 +36,8 @@ def sample(path: Path) -> Path:
             return write(path, "\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS))
         case ".json":
             return write(path, json.dumps(ROWS, indent=1))
+        case ".txt":
+            return write(path, "\r\n\n  ".join(row["text"] for row in ROWS) + "\n \n\n")
         case ".parquet":
             pq.write_table(pa.Table.from_pylist(ROWS), path)
     return path
@@ -43,7 +45,17 @@ def sample(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", READERS)
 def test_every_format_gives_the_same_columns(tmp_path: Path, suffix: str) -> None:
-    assert read_columns(sample(tmp_path / f"data{suffix}")) == COLUMNS
+    expected = {"text": COLUMNS["text"]} if suffix == ".txt" else COLUMNS
+    assert read_columns(sample(tmp_path / f"data{suffix}")) == expected
+
+
+def test_a_folder_of_text_files_is_one_document_per_file(tmp_path: Path) -> None:
+    write(tmp_path / "b.txt", "two\n\nparts\n")
+    write(tmp_path / "a.txt", "one")
+    assert read_columns(tmp_path) == {"id": ["a.txt", "b.txt"], "text": ["one", "two\n\nparts"]}
+    write(tmp_path / "c.txt", " \n")
+    with pytest.raises(DataError, match=r"c\.txt is empty"):
+        read_columns(tmp_path)
 
 
 def test_an_upper_case_ending_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:

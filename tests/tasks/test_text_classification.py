@@ -107,7 +107,7 @@ def test_more_classes_in_the_data_than_in_the_model(loaded: LoadedModel) -> None
     examples = tiny_examples(classes=("a", "b", "c"))
     labels = LabelMap.from_examples(examples)
     encoded = task.encode(examples, labels=labels, tokenizer=loaded.tokenizer, max_length=32)
-    with pytest.raises(UnsupportedModel, match="has 2 classes"):
+    with pytest.raises(UnsupportedModel, match="the model has 2 classes"):
         task.predict(loaded.model, encoded)
 
 

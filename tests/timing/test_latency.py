@@ -1,98 +1,99 @@
-"""The interleaved protocol, on a clock that the test owns: what is found does not depend on this machine."""
+"""The interleaved protocol of one process, on a clock that the test owns."""
+
+from __future__ import annotations
 
 import gc
-import random
 
 import pytest
 
-from gelu_patch.timing import latency
-from gelu_patch.timing.latency import measure_latency
+from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK
+from gelu_patch.stats.timing import paired_ratio
+from gelu_patch.timing.latency import WARMUP_LIMIT, Effort, measure_interleaved
+from tests.timing.virtual import Machine
+
+ENOUGH = Effort(n_pairs=50, max_pairs=50)
 
 
-class Clock:
-    """A clock that only the timed runs move."""
-
-    def __init__(self, noise: float, drift: float = 0.0) -> None:
-        self.now = 0.0
-        self.speed = 1.0
-        self.noise, self.drift = noise, drift
-        self.random = random.Random(1)
-        self.log = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def run(self, name: str, seconds: float):
-        def body():
-            self.speed *= 1 + self.drift  # a machine that becomes slower hits whatever runs later
-            self.now += seconds * self.speed * self.random.lognormvariate(0, self.noise)
-            self.log.append(name)
-
-        return body
+def measure(machine: Machine, effort: Effort = ENOUGH, **options: object):
+    return measure_interleaved(
+        machine.arms(), baseline=STOCK, control=CONTROL, effort=effort, clock=machine.clock, **options
+    )
 
 
-@pytest.fixture
-def measure(monkeypatch):
-    def run(clock, seconds, **options):
-        monkeypatch.setattr(latency.time, "perf_counter", clock)
-        runs = {name: clock.run(name, value) for name, value in seconds.items()}
-        options = {"shape": (1, 8), "phase": "forward", "n_pairs": 100, **options}
-        return measure_latency(runs, **options)
-
-    return run
+def test_every_round_runs_every_arm_once_in_random_order() -> None:
+    machine = Machine({STOCK: 0.01, "other": 0.02}, noise=0.0)
+    measure(machine)
+    arms = {STOCK, "other", CONTROL, LIMIT}
+    rounds = [tuple(machine.log[-4 * (i + 1) : len(machine.log) - 4 * i]) for i in range(50)]
+    assert all(set(order) == arms for order in rounds)
+    assert len(set(rounds)) > 10, "of 24 orders"
 
 
-def test_a_planted_delay_is_found(measure):
-    found = measure(Clock(noise=0.05), {"stock": 0.010, "slow": 0.0105})["slow"]
-    assert found.ratio == pytest.approx(1.05, abs=0.02)
-    assert found.ratio_ci[0] > 1.0
-    assert found.valid
+def test_a_machine_that_becomes_slower_hits_all_arms_alike() -> None:
+    found = measure(Machine({STOCK: 0.01, "other": 0.01}, wear=0.001, noise=0.01), Effort(100, 100)).seconds
+    low, high = paired_ratio([found[STOCK]], [found["other"]]).interval
+    assert low <= 1 <= high
 
 
-def test_a_drifting_machine_does_not_make_equal_arms_differ(measure):
-    """Of 20 sessions with equal arms at most 2 may say "different": the bar for an A/A test."""
-    misses = 0
-    for seed in range(20):
-        clock = Clock(noise=0.02, drift=0.0005)
-        clock.random.seed(1_000 + seed)  # not the seed of the order: one stream must not decide both
-        low, high = measure(clock, {"stock": 0.010, "same": 0.010}, seed=seed)["same"].ratio_ci
-        misses += not low <= 1.0 <= high
-    assert misses <= 2
+def test_raw_times_are_kept_in_pairs() -> None:
+    sent = []
+    machine = Machine({STOCK: 0.01, "other": 0.01})
+    found = measure(machine, on_pairs=lambda seconds, done: sent.append((seconds, done)))
+    assert {len(seconds) for seconds in found.seconds.values()} == {50}
+    assert [done for _, done in sent] == [10, 20, 30, 40, 50]
+    assert [value for seconds, _ in sent for value in seconds["other"]] == found.seconds["other"]
 
 
-def test_every_round_runs_every_arm_and_the_baseline_twice_in_random_order(measure):
-    clock = Clock(noise=0.0)
-    measure(clock, {"stock": 0.01, "other": 0.02}, n_pairs=50)
-    rounds = [clock.log[-3 * (i + 1) : len(clock.log) - 3 * i] for i in range(50)]
-    assert all(sorted(order) == ["other", "stock", "stock"] for order in rounds)
-    assert len({tuple(order) for order in rounds}) == 3
+def test_a_slow_beginning_is_not_measured() -> None:
+    """Caches fill, memory is mapped, libraries choose: the first calls of an arm say nothing about it."""
+    calls = dict.fromkeys((STOCK, CONTROL), 0)
+    clock = Machine({STOCK: 0.01})
+
+    def run(arm: str) -> None:
+        calls[arm] += 1
+        clock.now += 0.01 * (1 + 5 * 0.8 ** calls[arm])
+
+    runs = {arm: lambda arm=arm: run(arm) for arm in calls}
+    found = measure_interleaved(runs, baseline=STOCK, control=CONTROL, effort=ENOUGH, clock=clock.clock)
+    assert max(found.seconds[STOCK]) < 0.0102
+    assert 10 <= found.warmup <= WARMUP_LIMIT
 
 
-def test_raw_times_are_kept_and_the_baseline_has_no_ratio(measure):
-    found = measure(Clock(noise=0.1), {"stock": 0.01, "other": 0.01}, n_pairs=20)
-    assert len(found["stock"].values) == found["stock"].n_pairs == 20
-    assert found["stock"].ratio is None
-    assert found["stock"].p50 <= found["stock"].p90 <= found["stock"].p99
+def test_warming_up_ends_though_the_machine_never_settles() -> None:
+    assert measure(Machine({STOCK: 0.01}, noise=1.5)).warmup == WARMUP_LIMIT
 
 
-def test_a_noisy_control_is_measured_longer_and_then_said_to_be_invalid(measure):
-    noisy = measure(Clock(noise=0.8), {"stock": 0.01, "other": 0.01}, n_pairs=20, max_pairs=60)["other"]
-    assert noisy.n_pairs == 60
-    assert noisy.valid is False
-    quiet = measure(Clock(noise=0.0), {"stock": 0.01, "other": 0.01}, n_pairs=20, max_pairs=60)["other"]
-    assert quiet.n_pairs == 20
-    assert quiet.valid is True
-
-
-def test_garbage_collection_is_off_while_timing_and_on_again_after_an_error(measure):
+def test_garbage_collection_is_off_while_timing_and_on_again_after_an_error() -> None:
     seen = []
 
-    def broken():
+    def broken() -> None:
         seen.append(gc.isenabled())
         raise RuntimeError("broken")
 
     assert gc.isenabled()
     with pytest.raises(RuntimeError, match="broken"):
-        measure_latency({"stock": broken}, shape=(1, 1), phase="forward", n_pairs=2)
+        measure_interleaved({STOCK: broken, CONTROL: broken}, baseline=STOCK, control=CONTROL, effort=ENOUGH)
     assert seen == [False]
     assert gc.isenabled()
+
+
+def test_the_device_is_waited_for_inside_of_the_time() -> None:
+    machine = Machine({STOCK: 0.01}, noise=0.0, mood=0.0, spikes=0.0, layout=0.0)
+
+    def synchronize() -> None:
+        machine.now += 0.005
+
+    found = measure(machine, synchronize=synchronize)
+    assert found.seconds[STOCK] == pytest.approx([0.015] * 50)
+
+
+@pytest.mark.parametrize(("noise", "pairs"), [(0.001, 20), (0.8, 100)])
+def test_more_pairs_while_the_control_is_too_wide(noise: float, pairs: int) -> None:
+    machine = Machine({STOCK: 0.01, "other": 0.01}, noise=noise, spikes=0.0)
+    found = measure(machine, Effort(n_pairs=20, max_pairs=100, half_width=0.01))
+    assert len(found.seconds["other"]) == pairs
+
+
+def test_at_least_one_block_of_pairs_when_time_is_short() -> None:
+    found = measure(Machine({STOCK: 1.0}), Effort(n_pairs=50, max_pairs=100, max_seconds=0.001))
+    assert len(found.seconds[STOCK]) == 10

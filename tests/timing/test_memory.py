@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
-from gelu_patch.timing import arms_of, measure_saved, shell_of
+from gelu_patch.patching.shells import shell_of
+from gelu_patch.timing import arms_of, measure_saved
 from tests.zoo import tiny_gpt2
 
 F32 = 4

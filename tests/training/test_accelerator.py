@@ -65,15 +65,6 @@ def test_fp16_needs_a_gpu() -> None:
     assert "--bf16" in str(caught.value.next_step)
 
 
-def test_several_processes_are_refused_before_they_wait_for_each_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="2 processes") as caught, accelerator_for(recipe()):
-        pass
-    assert "torchrun" in str(caught.value.next_step)
-
-
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(MissingExtra, match="fine-tuning needs") as caught, accelerator_for(recipe()):

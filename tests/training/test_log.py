@@ -23,7 +23,7 @@ def test_lines_come_back(tmp_path: Path) -> None:
     for seed in (0, 1):
         with TrainingLog(path) as log:
             log.append(record(seed=seed).to_json())
-    assert read_log(path) == [{**RECORD.__dict__, "seed": 0}, {**RECORD.__dict__, "seed": 1}]
+    assert [StepRecord(**line) for line in read_log(path)] == [record(seed=0), record(seed=1)]
 
 
 def test_a_line_is_on_disk_before_the_log_is_closed(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_every_step_is_reported_and_logged(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     train(ToyClassifier(), recipe(seed=5), on_step=lambda *at: seen.append(at), log_path=path)
     lines = read_log(path)
-    assert lines == [record.__dict__ for record, _ in seen]
+    assert [StepRecord(**line) for line in lines] == [record for record, _ in seen]
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert {total for _, total in seen} == {8}
     assert [line["learning_rate"] for line in lines] == pytest.approx([0.01 * (8 - i) / 8 for i in range(8)])

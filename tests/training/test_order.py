@@ -48,7 +48,7 @@ def test_accumulation_cuts_the_same_steps(grouped: bool) -> None:
     cut = recipe(group_by_length=grouped, per_device_train_batch_size=4, gradient_accumulation_steps=2)
     assert epoch_steps(LENGTHS, whole, 0) == epoch_steps(LENGTHS, cut, 0)
     last = list(all_steps(LENGTHS, cut))[-1]
-    assert [i for part in micro_batches(last, cut) for i in part] == last.indices
+    assert [i for part in micro_batches(last, cut) for i in part.indices] == last.indices
 
 
 def test_epochs_are_counted_and_their_ends_marked() -> None:
@@ -56,3 +56,25 @@ def test_epochs_are_counted_and_their_ends_marked() -> None:
     assert [round(step.epoch, 3) for step in steps] == [0.333, 0.667, 1.0, 1.333, 1.667, 2.0, 2.333]
     assert [step.ends_epoch for step in steps] == [False, False, True, False, False, True, True]
     assert steps[0].indices != steps[3].indices
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("n", [20, 17, 9, 1])
+def test_processes_share_the_micro_batches_of_one(processes: int, n: int) -> None:
+    """In turn, so that together they do what one process does; with as many each, because they wait for each other."""
+    alone = recipe(per_device_train_batch_size=4, gradient_accumulation_steps=processes)
+    shared = recipe(per_device_train_batch_size=4)
+    for one, many in zip(all_steps([1] * n, alone), all_steps([1] * n, shared, processes=processes), strict=True):
+        assert one == many
+        parts = [micro_batches(many, shared, rank=rank, processes=processes) for rank in range(processes)]
+        assert len({len(part) for part in parts}) == 1
+        together = [batch for row in zip(*parts, strict=True) for batch in row]
+        assert [batch for batch in together if batch.share] == micro_batches(one, alone)
+        assert [batch.number for batch in together] == list(range(len(together)))
+        assert sum(batch.share for batch in together) == pytest.approx(1)
+
+
+def test_a_run_that_goes_on_has_the_rest_of_the_steps() -> None:
+    steps = list(all_steps(LENGTHS, recipe()))
+    for start in (0, 1, len(steps) // 2, len(steps) - 1, len(steps)):
+        assert list(all_steps(LENGTHS, recipe(), start=start)) == steps[start:]

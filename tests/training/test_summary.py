@@ -9,6 +9,8 @@ import pytest
 from gelu_patch.training.log import StepRecord
 from gelu_patch.training.summary import CURVE_POINTS, summarise, thin
 
+from .toy import recipe
+
 
 def steps(*losses: float) -> list[StepRecord]:
     return [
@@ -18,7 +20,7 @@ def steps(*losses: float) -> list[StepRecord]:
 
 
 def test_figures() -> None:
-    found = summarise(2, steps(4.0, math.nan, 2.0, 1.0), [0.7, 0.9, 0.8], diverged=False)
+    found = summarise(recipe(seed=2), steps(4.0, math.nan, 2.0, 1.0), [0.7, 0.9, 0.8], diverged=False)
     assert (found.seed, found.steps, found.epochs, found.seconds) == (2, 4, 1.0, 0.4)
     assert (found.best, found.last, found.nan_steps, found.diverged) == (0.9, 0.8, 1, False)
     assert found.final_loss == pytest.approx(7 / 3)
@@ -28,11 +30,11 @@ def test_figures() -> None:
 
 
 def test_final_loss_is_the_mean_of_the_last_fifty() -> None:
-    assert summarise(0, steps(*[9.0] * 10, *[1.0] * 50), [], diverged=False).final_loss == 1.0
+    assert summarise(recipe(seed=0), steps(*[9.0] * 10, *[1.0] * 50), [], diverged=False).final_loss == 1.0
 
 
 def test_a_run_without_a_finite_step() -> None:
-    found = summarise(0, steps(math.nan, math.inf), [], diverged=True)
+    found = summarise(recipe(seed=0), steps(math.nan, math.inf), [], diverged=True)
     assert (found.final_loss, found.loss_auc, found.grad_norm_p99, found.best, found.last) == (None,) * 5
     assert found.nan_steps == 2
     assert "NaN" not in found.model_dump_json()

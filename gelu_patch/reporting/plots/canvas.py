@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,7 +19,7 @@ COLOURS = {
     "ink": "#20262e",
     "muted": "#667180",
     "grid": "#dfe3e8",
-    "good": "#2c8a4b",
+    "good": "#1f7a3f",
     "bad": "#c93c37",
     "series-0": "#56606e",
     "series-1": "#2f6fd0",
@@ -31,7 +32,6 @@ WIDTH = 7.6  # inches; the page scales the drawing to its own width
 
 _STYLE: dict[str, object] = {
     "svg.fonttype": "none",  # text stays text: selectable, searchable, in the page's own font
-    "svg.hashsalt": "gelu-patch",
     "text.parse_math": False,  # a "$" in a model name is a dollar sign
     "font.size": 8.5,
     "axes.titlesize": 9,
@@ -80,9 +80,12 @@ def draw(paint: Callable[[Any], None], *, height: float, alt: str, table: Table)
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtra.of("matplotlib", "report", "the HTML report") from error
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # The page has its own fonts: what matplotlib's lacks (Chinese, emoji) only makes its layout a guess.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         matplotlib.rcdefaults()  # somebody's own matplotlibrc must not change a report
-        matplotlib.rcParams.update(_STYLE)
+        # Two drawings of one page must not share the ids of what they define.
+        matplotlib.rcParams.update(_STYLE | {"svg.hashsalt": f"gelu-patch {alt}"})
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure)
         buffer = io.StringIO()
@@ -96,12 +99,22 @@ def _inline(document: str, alt: str) -> str:
     size = re.search(r'viewBox="([^"]+)"', body)
     inner = body[body.index(">") + 1 :].strip()
     inner = re.sub(r"<metadata>.*?</metadata>\s*", "", inner, flags=re.DOTALL)
+    inner = re.sub(r"<style[^>]*>.*?</style>\s*", "", inner, flags=re.DOTALL)  # for all of the page: see style.css
     inner = re.sub(r"<!--.*?-->\s*", "", inner, flags=re.DOTALL)
     inner = re.sub(r'<g id="[^"]*">', "<g>", inner)
     for name, value in COLOURS.items():
         inner = inner.replace(value, f"var(--{name}, {value})")
     view_box = size.group(1) if size else f"0 0 {WIDTH * 72} 300"
     return f'<svg viewBox="{view_box}" role="img" aria-label="{escape(alt, quote=True)}">{inner}'
+
+
+def legend_below(figure: Any, panels: Sequence[Any]) -> None:
+    """Write one legend under the panels, each label once."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
 
 
 def rows_height(rows: int, *, each: float = 0.3, rest: float = 0.85) -> float:

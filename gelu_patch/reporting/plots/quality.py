@@ -18,6 +18,7 @@ from gelu_patch.reporting.schema import Arm, Comparison, Quality, Result
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.wording import MISSING, label_of, shown, unit_of, value_text
 
+_ABREAST = 2  # panels side by side that leave room for their axes
 _STATE_COLOURS = {"SUPERIOR": "good", "NON_INFERIOR": "good", "EQUIVALENT": "good", "INFERIOR": "bad"}
 
 
@@ -57,6 +58,7 @@ def difference_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> 
     metrics = list(dict.fromkeys(result.metric for comparison in comparisons for result in comparison.results))
     if not metrics:
         return None
+    lines = -(-len(metrics) // _ABREAST)
     rows = []
     for name, comparison in zip(names, comparisons, strict=True):
         for result in comparison.results:
@@ -65,19 +67,21 @@ def difference_plot(comparisons: Sequence[Comparison], names: Sequence[str]) -> 
     header = ("candidate", "metric", "difference", "95 % CI", "margin", "result")
 
     def paint(figure: Any) -> None:
-        panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-        for axes, metric in zip(panels, metrics, strict=True):
+        panels = figure.subplots(lines, min(len(metrics), _ABREAST), sharey=True, squeeze=False)
+        for axes, metric in zip(panels.flat, metrics, strict=False):
             _difference_panel(axes, metric, comparisons)
-        name_rows(panels[0], names)
-        for axes in panels[1:]:
             axes.tick_params(axis="y", length=0)
             axes.grid(visible=False, axis="y")
             axes.spines["left"].set_visible(False)
+        for axes in panels[:, 0]:
+            name_rows(axes, names)
+        for axes in panels.flat[len(metrics) :]:
+            axes.set_visible(False)
 
     alt = "Paired differences with 95 % intervals: " + "; ".join(
         f"{r[0]}, {r[1]}: {r[2]} {r[3]}, margin {r[4]}, {r[5]}" for r in rows
     )
-    height = rows_height(len(comparisons), rest=1.05)
+    height = lines * rows_height(len(comparisons), rest=1.05)
     return draw(paint, height=height, alt=alt, table=Table("Differences", header, rows))
 
 

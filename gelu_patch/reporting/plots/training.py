@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gelu_patch.reporting.plots.canvas import Plot, clip, draw, series_colour
+from gelu_patch.reporting.plots.canvas import COLOURS, Plot, clip, draw, legend_below, series_colour
 from gelu_patch.reporting.schema import Arm, CurvePoint
 from gelu_patch.reporting.tables import Table
 from gelu_patch.reporting.wording import MISSING
+
+Numbers = NDArray[np.float64]
 
 _SMOOTHING = 25  # a curve is smoothed over one 25th of its points
 
 
 def training_plot(arms: Sequence[Arm]) -> Plot | None:
-    """Return the training curves of every arm and seed, raw and smoothed; None when nothing was trained."""
+    """Return the training curves of every arm, thin for each seed and thick for their mean; None without any."""
     trained = [(i, arm) for i, arm in enumerate(arms) if arm.training and any(_curves(arm))]
     if not trained:
         return None
@@ -30,12 +33,11 @@ def training_plot(arms: Sequence[Arm]) -> Plot | None:
             for position, arm in trained:
                 # The baseline is drawn first and wide, so that an arm which trains identically cannot hide it.
                 style = {"color": series_colour(position), "linewidth": 1.6 if position else 3.4}
-                for seed, curve in enumerate(_curves(arm)):
-                    _line(axes, curve, quantity, style | {"label": clip(arm.name) if seed == 0 else None})
+                _arm(axes, _curves(arm), quantity, style | {"label": clip(arm.name)})
             axes.set_title(label)
             axes.set_xlabel("optimizer step")
             axes.locator_params(axis="x", integer=True)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, panels)
 
     table = _table(trained)
     alt = "Training loss by optimizer step. " + "; ".join(
@@ -48,20 +50,73 @@ def _curves(arm: Arm) -> list[list[CurvePoint]]:
     return [run.curve for run in arm.training.per_seed if run.curve] if arm.training else []
 
 
-def _line(axes: Any, curve: Sequence[CurvePoint], quantity: str, style: Mapping[str, Any]) -> None:
-    points = [(point.step, getattr(point, quantity)) for point in curve]
-    steps = np.array([step for step, value in points if value is not None])
-    values = np.array([value for _, value in points if value is not None])
-    if not len(values):
-        return
-    window = len(values) // _SMOOTHING
-    if window < 2:
-        axes.plot(steps, values, **style)
-        return
-    axes.plot(steps, values, color=style["color"], linewidth=0.6, alpha=0.35)
-    smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-    centres = np.convolve(steps, np.ones(window) / window, mode="valid")
-    axes.plot(centres, smooth, **style)
+def _arm(axes: Any, curves: Sequence[Sequence[CurvePoint]], quantity: str, style: Mapping[str, Any]) -> None:
+    """Draw every seed thin and their mean thick; a single seed as it was recorded, and smoothed."""
+    thin = {"color": style["color"], "linewidth": 0.6, "alpha": 0.4}
+    recorded = [found for curve in curves if len((found := _points(curve, quantity))[0])]
+    smooth = [_smoothed(*points) for points in recorded]
+    for points in recorded if len(recorded) == 1 else smooth:
+        axes.plot(*points, **thin)
+    if recorded:
+        axes.plot(*_mean(smooth), **style)
+
+
+def _points(curve: Sequence[CurvePoint], quantity: str) -> tuple[Numbers, Numbers]:
+    found = [(point.step, getattr(point, quantity)) for point in curve]
+    known = [(step, value) for step, value in found if value is not None]
+    return np.array([step for step, _ in known], float), np.array([value for _, value in known], float)
+
+
+def _smoothed(steps: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
+    window = max(len(values) // _SMOOTHING, 1)
+    weights = np.ones(window) / window
+    return np.convolve(steps, weights, mode="valid"), np.convolve(values, weights, mode="valid")
+
+
+def _mean(lines: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """Return the mean of several lines over the steps that all of them have."""
+    longest = max(lines, key=lambda line: len(line[0]))[0]
+    first, last = max(steps[0] for steps, _ in lines), min(steps[-1] for steps, _ in lines)
+    common = longest[(longest >= first) & (longest <= last)]
+    if not len(common):
+        return lines[0]
+    return common, np.mean([np.interp(common, *line) for line in lines], axis=0)
+
+
+def seeds_plot(arms: Sequence[Arm]) -> Plot | None:
+    """Return the last validation metric of every seed, a line for each seed from arm to arm; None when fewer than two
+    arms were trained with a metric."""
+    found = [(i, last) for i, arm in enumerate(arms) if (last := _last(arm))]
+    if len(found) < 2:
+        return None
+    names = [arms[i].name for i, _ in found]
+    seeds = sorted({seed for _, values in found for seed in values})
+    metric = next(arm.training.metric for arm in arms if arm.training and arm.training.metric)
+
+    def paint(figure: Any) -> None:
+        axes = figure.subplots()
+        for seed in seeds:
+            places = [i for i, (_, values) in enumerate(found) if seed in values]
+            heights = [found[i][1][seed] for i in places]
+            axes.plot(places, heights, color=COLOURS["muted"], linewidth=0.7, zorder=1)
+            for place, height in zip(places, heights, strict=True):
+                axes.plot([place], [height], "o", color=series_colour(found[place][0]), markersize=5, zorder=2)
+        axes.set_xticks(range(len(names)), [clip(name, 22) for name in names])
+        axes.set_xlim(-0.4, len(names) - 0.6)
+        axes.tick_params(axis="x", length=0)
+        axes.grid(visible=False, axis="x")
+        axes.set_ylabel(f"last validation {metric}")
+
+    rows = [(f"seed {seed}", *(_number(values.get(seed)) for _, values in found)) for seed in seeds]
+    alt = f"Last validation {metric} of each seed: " + "; ".join(
+        f"{row[0]}: " + ", ".join(f"{name} {cell}" for name, cell in zip(names, row[1:], strict=True)) for row in rows
+    )
+    return draw(paint, height=2.4, alt=alt, table=Table("Seeds", ("", *names), rows))
+
+
+def _last(arm: Arm) -> dict[int, float]:
+    runs = arm.training.per_seed if arm.training and arm.training.metric else []
+    return {run.seed: run.last for run in runs if run.last is not None}
 
 
 def _table(trained: Sequence[tuple[int, Arm]]) -> Table:

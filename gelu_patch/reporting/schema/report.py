@@ -6,6 +6,7 @@ from typing import Literal
 
 from gelu_patch.reporting.schema.comparison import Comparison, VerdictName
 from gelu_patch.reporting.schema.run import (
+    ActivationShare,
     Data,
     Energy,
     Environment,
@@ -36,6 +37,7 @@ class Arm(Section):
     training: Training | None = None
     latency: list[Latency] = []
     memory: list[Memory] = []
+    energy: Energy | None = None
 
 
 class Check(Section):
@@ -66,6 +68,7 @@ class Report(Section):
     latency: list[Latency] = []
     memory: list[Memory] = []
     energy: Energy = Energy()
+    activation_share: list[ActivationShare] = []
     training: Training | None = None
     environment: Environment = Environment()
     comparison: Comparison | None = None
