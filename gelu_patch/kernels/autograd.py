@@ -131,12 +131,14 @@ def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     for tensor in tensors:  # a generator would take as long as all of the questions
         if type(tensor) not in _PLAIN_TYPES or tensor.dtype not in dtypes:
             return False
+    if not plain(*tensors, allowed=kernel.keys):
+        return False
     if kernel.admits is not None:
         first = tensors[0]
         for tensor in tensors:
             if not kernel.admits(tensor) or tensor.device != first.device:
                 return False
-    return plain(*tensors, allowed=kernel.keys)
+    return True
 
 
 def plain(*tensors: torch.Tensor, allowed: frozenset[int] = _CPU_KEYS) -> bool:

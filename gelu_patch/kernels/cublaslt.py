@@ -68,9 +68,9 @@ def _on(device: torch.device, dtype: torch.dtype) -> str:
 
 def self_check(device: torch.device, dtype: torch.dtype) -> str:
     """Compare 4,096 numbers from -9 to 9 with the float64 formula; return what is wrong, or nothing."""
-    z = torch.linspace(-_REACH, _REACH, _SIDE * _SIDE, dtype=torch.float64).reshape(_SIDE, _SIDE)
+    z = torch.linspace(-_REACH, _REACH, _SIDE * _SIDE, dtype=torch.float64, device="cpu").reshape(_SIDE, _SIDE)
     weight = z.to(dtype)
-    bias = torch.linspace(-0.5, 0.5, _SIDE).to(dtype)
+    bias = torch.linspace(-0.5, 0.5, _SIDE, device="cpu").to(dtype)
     truth = torch.from_numpy(activations.get(ACTIVATION).formula((weight.double() + bias.double()).numpy()))
     try:
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):

@@ -211,6 +211,11 @@ def test_the_erf_of_a_cpu_does_not_pass_for_tanh():
         assert "self-check failed: off from gelu_tanh" in found
 
 
+def test_a_default_device_changes_nothing_about_the_self_check():
+    with torch.device("meta"):
+        assert "off from gelu_tanh" in cublaslt.self_check(torch.device("cpu"), torch.bfloat16)
+
+
 def test_the_self_check_passes_the_tanh_form_with_a_rounding(monkeypatch):
     def tanh(bias, rows, matrix):
         return F.gelu(rows.float() @ matrix.float() + bias.float(), approximate="tanh").to(rows.dtype)

@@ -97,6 +97,11 @@ FAULTS = {
         "import gelu_patch.kernels.cublaslt as m; m._ABSOLUTE = 1e-3",
         "tests/blocks/test_gpu_paths.py::test_the_erf_of_a_cpu_does_not_pass_for_tanh",
     ),
+    "a first launch that may be the other form": (
+        "import os; os.environ['TRITON_INTERPRET'] = '1'\n"
+        "import gelu_patch.kernels.triton.devices as m; m._ALLOWED = 1e-3",
+        "tests/kernels/triton/test_values.py::test_the_first_launch_is_believed_only_when_it_is_right",
+    ),
     "sums of a gradient that was changed on its way": (
         "import gelu_patch.kernels.autograd as m\n"
         "def take(self, grad):\n"
@@ -530,5 +535,9 @@ def test_fault_is_caught(name, tmp_path):
         timeout=240,
         check=False,
     )
+    summary = run.stdout.strip().rpartition("\n")[2]
+    all_skipped = run.returncode == 0 and "skipped" in summary and "passed" not in summary
+    if all_skipped or "No module named 'triton'" in run.stderr:
+        pytest.skip(f"{victim} does not run here")
     # 1: tests ran and some failed. Anything else (2: broken collection, 5: none found) proves nothing.
     assert run.returncode == 1, f"{victim} stayed green with the fault, or did not run:\n{run.stdout[-2000:]}"

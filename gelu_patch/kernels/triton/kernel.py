@@ -39,7 +39,7 @@ class TritonKernel(Kernel):
     priority = 20
     steps_aside = (
         "torch.compile (which fuses PyTorch's op with its neighbours), export, tracing, vmap, forward-mode and second "
-        "derivatives, tensor subclasses, more than 2^31 elements"
+        "derivatives, tensor subclasses, 2^31 elements or more"
     )
 
     def answer(self, request: Request) -> Answer:
@@ -107,7 +107,7 @@ def _is_small(tensor: torch.Tensor) -> bool:
 
 
 def _admits(tensor: torch.Tensor) -> bool:
-    return tensor.is_cuda and tensor.numel() < LARGEST and devices.architecture(tensor.get_device()) is None
+    return tensor.is_cuda and tensor.numel() < LARGEST and devices.on(tensor.get_device()) is None
 
 
 # Triton is imported by the first launch, so nobody without a GPU waits for it.

@@ -59,6 +59,8 @@ def a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(cublaslt, "_checked", {})
+    monkeypatch.setattr(devices, "_tried", {})
+    monkeypatch.setattr(devices, "launch", lambda device: None)
     caches = (devices.architecture, cublaslt._in_principle, best_function)
     for cache in caches:
         cache.cache_clear()
@@ -103,6 +105,25 @@ def test_without_the_things_that_it_needs(a_gpu, monkeypatch):
     assert "without CUDA" in TRITON.answer(request).reason
     monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
     assert "not installed" in TRITON.answer(request).reason
+
+
+def test_a_gpu_on_which_nothing_can_be_launched_is_served_by_pytorch(a_gpu, monkeypatch):
+    tries = []
+    monkeypatch.setattr(devices, "launch", lambda device: tries.append(device) or Rejected("no C compiler"))
+    monkeypatch.setattr(cublaslt, "self_check", lambda device, dtype: "")
+    for _ in range(2):
+        assert select(Request("gelu", "cuda", torch.float32)).kernel.name == "eager"
+    assert tries == [torch.device("cuda", 0)]
+    assert "no C compiler" in str(diagnose("cuda"))
+
+
+def test_nothing_is_launched_for_the_first_time_while_a_graph_is_captured(a_gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    assert "captured" in devices.on(0).reason
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    assert devices.on(0) is None
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    assert devices.on(0) is None
 
 
 def test_tensors_that_are_too_large_go_to_pytorch():

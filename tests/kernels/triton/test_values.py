@@ -88,3 +88,19 @@ def test_is_as_exact_as_pytorch_s_op_in_float32(activation, interpreted):  # noq
     ours, theirs = ((f(x).double() - expected).abs().max() for f in (kernel, kernel.fallback))
     assert ours <= theirs
     assert np.isfinite(float(ours))
+
+
+def test_the_first_launch_is_believed_only_when_it_is_right(monkeypatch):
+    from gelu_patch.kernels.triton import devices, launches
+
+    cpu, right = torch.device("cpu"), launches.forward
+    assert devices.launch(cpu) is None
+
+    monkeypatch.setattr(launches, "forward", lambda form, out, x: right("gelu_tanh", out, x))
+    assert "off from gelu by" in devices.launch(cpu).reason
+
+    def broken(form, out, x):
+        raise OSError("no C compiler\nand more")
+
+    monkeypatch.setattr(launches, "forward", broken)
+    assert devices.launch(cpu).reason.endswith("no C compiler")
