@@ -12,6 +12,8 @@ from typing import TypeGuard
 import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from gelu_patch.blocks.product import Product
 from gelu_patch.kernels import KernelActivation
@@ -28,7 +30,7 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
         and not _is_watched(linear)
         and not _is_watched(activation)
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]  # torch's
-        and not torch._C._len_torch_function_stack()
+        and not (torch._C._len_torch_function_stack() and _is_intercepted())
     )
 
 
@@ -55,6 +57,12 @@ def wants_gradient(product: Product) -> bool:
     return torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     )
+
+
+def _is_intercepted() -> bool:
+    """Whether a mode sees each call of PyTorch; that of a default device only tells factories where to make tensors."""
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]  # torch's
+    return any(type(mode) is not DeviceContext for mode in modes)
 
 
 def _is_watched(module: nn.Module) -> bool:

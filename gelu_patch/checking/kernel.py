@@ -131,7 +131,7 @@ class _Try:
 
     def _specials(self, truth_at: Formula) -> Iterator[SpecialValue]:
         named = specials(self.dtype)
-        x = torch.tensor(list(named.values()), dtype=torch.float64).to(self.dtype)
+        x = torch.tensor(list(named.values()), dtype=torch.float64, device="cpu").to(self.dtype)
         for name, each, y, truth in zip(
             named, x.tolist(), self.compute(x).tolist(), truth_at(x.double().numpy()).tolist(), strict=True
         ):

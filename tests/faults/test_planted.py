@@ -102,6 +102,10 @@ FAULTS = {
         "import gelu_patch.kernels.triton.devices as m; m._ALLOWED = 1e-3",
         "tests/kernels/triton/test_values.py::test_the_first_launch_is_believed_only_when_it_is_right",
     ),
+    "a default device that is taken for a listener": (
+        "import gelu_patch.blocks.guards as m; m._is_intercepted = lambda: True",
+        "tests/blocks/test_block.py::test_a_default_device_is_no_reason",
+    ),
     "sums of a gradient that was changed on its way": (
         "import gelu_patch.kernels.autograd as m\n"
         "def take(self, grad):\n"
