@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from gelu_patch.activations.base import activations
 from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
-from gelu_patch.checking.inputs import DTYPES
-from gelu_patch.checking.paths import paths
+from gelu_patch.checking.paths import DTYPES, paths
 from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import (
     CPU_LEVEL_VARIABLE,
@@ -139,7 +138,7 @@ def _products(device: str) -> Section:
         if reason:
             rows.append([name, "torch", reason])
             continue
-        weight, x = torch.randn(3072, 768, dtype=dtype), torch.randn(128, 768, dtype=dtype)
+        weight, x = (torch.randn(n, 768, dtype=dtype, device="cpu") for n in (3072, 128))
         seconds = libraries.measure(Product(x, weight))
         taken = "oneDNN: {onednn:.2f} ms, torch: {torch:.2f} ms".format(**{k: 1e3 * s for k, s in seconds.items()})
         rows.append([name, libraries.faster(seconds), f"measured now, 128 rows of 768 to 3072: {taken}"])
@@ -200,7 +199,7 @@ def _measuring(device: str) -> Section:
 
 def _spread() -> float:
     """Return the ninth decile over the median of the times of one small product."""
-    a = torch.randn(192, 192)
+    a = torch.randn(192, 192, device="cpu")
     times = []
     for _ in range(220):
         started = time.perf_counter()

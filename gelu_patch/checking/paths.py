@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from gelu_patch.activations.base import activations
-from gelu_patch.checking.inputs import DTYPES
+from gelu_patch.checking.inputs import DTYPES as CHECKED
 from gelu_patch.kernels import Request, Selection, cublaslt, select
 from gelu_patch.kernels.autograd import Elementwise
 
 INFERENCE, TRAINING, GATED, COMPILED = "inference", "training", "times another Linear", "torch.compile, inference"
 _BY_MODULES = "two modules"
+
+# What the doctor tells about: the types that `verify` checks, and the one that compiled kernels leave to PyTorch.
+DTYPES = CHECKED | {"float64": torch.float64}
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,10 @@ class TritonKernel(Kernel):
 
     def answer(self, request: Request) -> Answer:
         """Accept its activations on a GPU of a known architecture."""
-        if request.activation not in ACTIVATIONS:
-            return Rejected(f"it has no {request.activation!r}; it serves {', '.join(ACTIVATIONS)}")
         if request.device != DEVICE:
             return Rejected(f"it runs on CUDA devices, not on {request.device!r}", elsewhere=True)
+        if request.activation not in ACTIVATIONS:
+            return Rejected(f"it has no {request.activation!r}; it serves {', '.join(ACTIVATIONS)}")
         if request.dtype not in DTYPES:
             return Rejected(f"it serves float32, bfloat16 and float16, not {request.dtype}")
         return devices.why_not() or Accepted(torch.cuda.get_device_name())

@@ -53,11 +53,10 @@ def backward_with_sums(
     rows_of_a_part = ROWS if not INTERPRETED else max(ROWS, STEP * triton.cdiv(rows, STEP))
     step = STEP if not INTERPRETED else triton.next_power_of_2(rows_of_a_part)
     rows_of_a_part = triton.cdiv(rows_of_a_part, step) * step
-    grid = (triton.cdiv(rows, rows_of_a_part), triton.cdiv(columns, COLUMNS))
-    parts = torch.empty(grid[0], columns, dtype=torch.float32, device=x.device)
+    parts = torch.empty(triton.cdiv(rows, rows_of_a_part), columns, dtype=torch.float32, device=x.device)
     _launch(
         programs.backward_with_sums,
-        grid,
+        (len(parts) * triton.cdiv(columns, COLUMNS),),
         x,
         (out, x if again is None else again, parts, x, x if bias is None else bias, grad, rows, columns),
         FORM=form,

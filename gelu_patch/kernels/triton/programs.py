@@ -67,8 +67,9 @@ def backward_with_sums(
 
     When AGAIN, also again = f(x + bias), from the same read of x.
     """
-    part = tl.program_id(0)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    blocks = tl.cdiv(columns, COLUMNS)  # in one dimension, because the second one of a grid ends at 65535
+    part = tl.program_id(0) // blocks
+    column = (tl.program_id(0) % blocks) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, STEP)
     first = part.to(tl.int64) * ROWS
     total = tl.zeros((STEP, COLUMNS), tl.float32)

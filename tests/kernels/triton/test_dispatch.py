@@ -97,6 +97,15 @@ def test_an_unknown_architecture_is_refused_by_name(a_gpu):
     assert "sm_70" in str(diagnose("cuda"))
 
 
+def test_the_doctor_says_what_is_left_to_pytorch_and_nothing_of_kernels_for_other_devices(a_gpu, monkeypatch):
+    monkeypatch.setattr(cublaslt, "self_check", lambda device, dtype: "")
+    (rows,) = [section.rows for section in diagnose("cuda").sections if section.title.startswith("kernels")]
+    (float64,) = [row for row in rows if row[0].startswith("gelu,") and "float64" in row[1]]
+    assert float64[2] == "eager"
+    assert "not torch.float64" in float64[3]
+    assert not [row for row in rows if "cpu:" in row[3]]
+
+
 def test_without_the_things_that_it_needs(a_gpu, monkeypatch):
     request = Request("gelu", "cuda", torch.float32)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
