@@ -90,6 +90,30 @@ def test_compiled_inference_holds_the_one_kernel_and_training_pytorch_s_operatio
     assert torch._addmm_activation not in targets
 
 
+@pytest.mark.parametrize("form", ["tanh", "erf, as on CPUs"])
+def test_the_self_check_is_made_while_compiling_and_decides(monkeypatch, form):
+    monkeypatch.setattr(cublaslt, "DEVICE", "cpu")
+    monkeypatch.setattr(cublaslt, "_in_principle", lambda *_: "")
+    monkeypatch.setattr(cublaslt, "_checked", {})
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: cublaslt.ARCHITECTURES[0])
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    made = []
+
+    def linear_gelu(bias, rows, matrix):
+        made.append(len(rows))
+        if form == "tanh":
+            return F.gelu(torch.addmm(bias.float(), rows.float(), matrix.float()), approximate="tanh").to(rows.dtype)
+        return torch._addmm_activation(bias, rows, matrix, use_gelu=True)
+
+    monkeypatch.setattr(cublaslt, "linear_gelu", linear_gelu)
+    model, x = patched(), torch.randn(5, WIDTH).bfloat16()
+    with torch.no_grad():
+        found, _ = graph_of(model, x)
+    assert made[0] == cublaslt._SIDE
+    assert len(made) == (2 if form == "tanh" else 1)
+    assert torch.allclose(found, model(x), atol=2e-2)
+
+
 def test_an_exported_program_holds_pytorch_s_operations(calls):
     model, x = patched(), torch.randn(5, WIDTH).bfloat16()
     with torch.no_grad():
