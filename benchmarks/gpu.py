@@ -56,7 +56,9 @@ def pieces() -> dict[str, Callable[[Any], dict[str, Any]]]:
         for precision in ("autocast", "bf16"):
             found[f"model:{name}:train:{precision}"] = partial(models.training, name=name, precision=precision)
     for name in models.MODELS:  # they take longest
-        found[f"compiled:{name}:infer"] = partial(models.compiled, name=name)
+        found[f"compiled:{name}:infer"] = partial(models.compiled_inference, name=name)
+    for name in models.MODELS:
+        found[f"compiled:{name}:train"] = partial(models.compiled_training, name=name)
     return found
 
 

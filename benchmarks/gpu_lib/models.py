@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from speed_lib.names import AGAIN, COMPILED, F_GELU, LIMIT, OURS, OURS_COMPILED, OURS_MAX, OURS_SPEED, STOCK
+from speed_lib.names import (
+    AGAIN,
+    COMPILED,
+    F_GELU,
+    F_GELU_COMPILED,
+    LIMIT,
+    OURS,
+    OURS_COMPILED,
+    OURS_MAX,
+    OURS_SPEED,
+    STOCK,
+)
 from torch import nn
 from transformers import (
     BertConfig,
@@ -20,8 +31,8 @@ from transformers import (
 )
 
 import gelu_patch as gp
+from gelu_patch.patching.shells import shell_of
 from gelu_patch.sites import find_sites
-from gelu_patch.timing import shell_of
 from gelu_patch.timing.memory import measure_saved
 
 from .machine import Bench, Json, Run
@@ -121,30 +132,35 @@ def _forward(arm: Any, options: dict[str, Any]) -> Run:
 
 def training(bench: Bench, name: str, precision: str) -> Json:
     """One step (forward with loss, backward, AdamW): under autocast with float32 weights, or all in bfloat16."""
+    model, inputs, step_of = _for_training(bench, name, precision)
+    arms = arms_of(model, OURS_MODES)
+    kept = {}
+    for arm, shell in arms.items():
+        with torch.autocast(bench.device, torch.bfloat16, enabled=precision == "autocast"):
+            kept[arm] = _kept(shell, inputs)
+    return _measured(bench, {arm: step_of(shell) for arm, shell in arms.items()}, {"kept bytes": kept})
+
+
+def _for_training(
+    bench: Bench, name: str, precision: str
+) -> tuple[nn.Module, dict[str, torch.Tensor], Callable[[Any], Run]]:
+    """The model, its inputs, and what makes a step of a shell of the model."""
     model, inputs = build(bench, name, torch.float32 if precision == "autocast" else torch.bfloat16)
     model.train()
-    arms = arms_of(model, OURS_MODES)
     # One optimizer for all arms, which share their parameters; without a learning rate, they stay as they are.
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, fused=bench.device == "cuda")
 
-    def forward(arm: nn.Module) -> Any:
-        with torch.autocast(bench.device, torch.bfloat16, enabled=precision == "autocast"):
-            return arm(**inputs)
-
-    def run(arm: nn.Module) -> Run:
+    def step_of(arm: Any) -> Run:
         def step() -> None:
-            forward(arm).loss.backward()
+            with torch.autocast(bench.device, torch.bfloat16, enabled=precision == "autocast"):
+                loss = arm(**inputs).loss
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
         return step
 
-    kept = {}
-    for arm, shell in arms.items():
-        with torch.autocast(bench.device, torch.bfloat16, enabled=precision == "autocast"):
-            kept[arm] = _kept(shell, inputs)
-    runs = {arm: run(shell) for arm, shell in arms.items()}
-    return _measured(bench, runs, {"kept bytes": kept})
+    return model, inputs, step_of
 
 
 def _kept(arm: nn.Module, inputs: dict[str, torch.Tensor]) -> int | None:
@@ -156,18 +172,29 @@ def _kept(arm: nn.Module, inputs: dict[str, torch.Tensor]) -> int | None:
     return measure_saved(body, {"input_ids": inputs["input_ids"]}, shape).saved_for_backward_bytes
 
 
-def compiled(bench: Bench, name: str) -> Json:
-    """Inference by torch.compile, of stock and of ours, beside both as they are."""
+def compiled_inference(bench: Bench, name: str) -> Json:
+    """What ``inference`` runs, by torch.compile."""
     model, options = _for_inference(bench, name)
-    arms = {arm: shell for arm, shell in arms_of(model, {OURS: OURS_MODES[OURS]}).items() if arm in (STOCK, OURS)}
-    runs = {arm: _forward(shell, options) for arm, shell in arms.items()}
+    return _compiled(bench, model, lambda arm: _forward(arm, options))
+
+
+def compiled_training(bench: Bench, name: str) -> Json:
+    """What ``training`` runs under autocast, by torch.compile; the optimizer is as it was."""
+    model, _, step_of = _for_training(bench, name, "autocast")
+    return _compiled(bench, model, step_of)
+
+
+def _compiled(bench: Bench, model: nn.Module, run_of: Callable[[Any], Run]) -> Json:
+    """Stock, F.gelu and ours by torch.compile, beside stock and ours as they are."""
+    shells = arms_of(model, {OURS: OURS_MODES[OURS]})
+    runs = {arm: run_of(shells[arm]) for arm in (STOCK, OURS)}
     notes: Json = {"seconds to compile": {}}
     skipped = {}
-    for arm, source in ((COMPILED, STOCK), (OURS_COMPILED, OURS)):
-        torch._dynamo.reset()
+    torch._dynamo.reset()
+    for source, arm in ((STOCK, COMPILED), (OURS, OURS_COMPILED), (F_GELU, F_GELU_COMPILED)):
         begun = time.monotonic()
         try:
-            run = _forward(torch.compile(arms[source], backend="eager" if bench.quick else "inductor"), options)
+            run = run_of(torch.compile(shells[source], backend="eager" if bench.quick else "inductor"))
             run()
         except Exception as error:  # whatever a compiler raises: the other arms go on
             skipped[arm] = f"torch.compile failed: {str(error).splitlines()[0]}"

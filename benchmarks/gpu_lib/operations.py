@@ -18,7 +18,7 @@ import gelu_patch as gp
 from gelu_patch.activations import activations
 from gelu_patch.kernels import best_function, cublaslt
 from gelu_patch.kernels.autograd import Elementwise
-from gelu_patch.timing import shell_of
+from gelu_patch.patching.shells import shell_of
 from gelu_patch.timing.memory import measure_saved
 
 from .machine import Bench, Json, Run

@@ -8,6 +8,7 @@ OURS_SPEED = 'ours, memory="speed"'
 OURS_MAX = 'ours, memory="max"'
 COMPILED = "torch.compile"
 OURS_COMPILED = "ours, torch.compile"
+F_GELU_COMPILED = "F.gelu, torch.compile"
 ONNX = "onnxruntime"
 LIMIT = "without activation"
 

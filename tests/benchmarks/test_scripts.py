@@ -16,12 +16,15 @@ from benchmarks.speed_lib import gpu_section
 from benchmarks.speed_lib.bars import GPU_BARS
 from benchmarks.speed_lib.names import (
     AGAIN,
+    COMPILED,
     F_GELU,
+    F_GELU_COMPILED,
     LIMIT,
     MKL,
     MKL_AGAIN,
     ONEDNN_FUSED,
     OURS,
+    OURS_COMPILED,
     OURS_MAX,
     OURS_SPEED,
     STOCK,
@@ -85,12 +88,13 @@ def test_gpu_in_the_interpreter(tmp_path):
     kinds = [
         "ceilings", "errors", "elementwise:gelu:50", "linear:gelu_tanh:768:512", "gated:3072", "host", "backward",
         "mlp:training:768", "mlp:forward:768:1", "model:gpt2:infer", "model:gpt2:train:autocast",
-        "model:t5:train:bf16", "compiled:bert",
+        "model:t5:train:bf16", "compiled:bert:infer", "compiled:gpt2:train",
     ]  # fmt: skip
     pieces = quick("gpu", tmp_path, *kinds)
     content = json.loads((tmp_path / "gpu.json").read_text())
     assert not content["not_measured"]
-    assert len(pieces) == len(kinds) + 2  # two kinds are the beginning of two names each
+    assert len(pieces) == len(kinds) + 1  # mlp:forward:768:1 is the beginning of two names
+    assert set(pieces["compiled:gpt2:train"]["samples"]) == {STOCK, OURS, COMPILED, OURS_COMPILED, F_GELU_COMPILED}
     for name, piece in pieces.items():
         assert all(len(values) == 3 for values in piece["samples"].values()), name
     kept = pieces["mlp:training:768"]["notes"]["kept bytes"]
