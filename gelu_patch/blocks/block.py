@@ -15,6 +15,7 @@ from gelu_patch.blocks.packed import PackedWeight
 from gelu_patch.blocks.product import Product, product_of
 from gelu_patch.kernels import KernelActivation, recompute
 from gelu_patch.kernels.autograd import Elementwise
+from gelu_patch.memory import Memory
 from gelu_patch.sites.inline.pairs import FRESH, Pair
 
 
@@ -44,12 +45,12 @@ class Block:
         product = product_of(before, x, self._packed if after.memory == "speed" else None)
         wants_gradient = guards.wants_gradient(product)
         kernel = guards.kernel_for(after, product)
+        if kernel is not None and self.pair.product is not None and kernel.gated is not None:
+            return Pending(_gate(product, kernel, wants_gradient, after.memory), after, kernel)
         if wants_gradient and after.memory == "max":
             return _keeping_x(before, after, x, kernel)
         if kernel is None:
             return _both(before, after, x)
-        if self.pair.product is not None and kernel.gated is not None:
-            return Pending(_gate(product, kernel, wants_gradient), after, kernel)
         if wants_gradient:
             return after(differentiable(product, kernel))
         with torch.no_grad():
@@ -68,10 +69,10 @@ class Block:
         return vars(self.parent).get(self.pair.activation.attribute, self._replacement)
 
 
-def _gate(product: Product, kernel: Elementwise, wants_gradient: bool) -> torch.Tensor:
+def _gate(product: Product, kernel: Elementwise, wants_gradient: bool, memory: Memory) -> torch.Tensor:
     """The product alone, in memory of its own."""
     if wants_gradient:
-        return differentiable(product, kernel)
+        return differentiable(product, kernel, is_kept=memory != "max")
     with torch.no_grad():
         return libraries.compute(product)
 

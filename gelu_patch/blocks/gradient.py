@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
+from gelu_patch.kernels import recompute
 from gelu_patch.kernels.autograd import Elementwise, Sums, plain
 
 
-def differentiable(product: Product, kernel: Elementwise | None = None) -> torch.Tensor:
+def differentiable(product: Product, kernel: Elementwise | None = None, *, is_kept: bool = True) -> torch.Tensor:
     """Return the product as a part of the graph, which keeps the very tensors that PyTorch's modules keep.
 
     So gradient checkpointing can compare what a patched forward keeps with what one before the patch has kept.
     ``kernel`` is that of the activation that follows: it computes the gradient of the bias beside its own when it can.
+    Unless it ``is_kept``, whoever saves the result for backward gets it multiplied again.
     """
     x, weight, bias, transposed, _ = product.as_autocast_has_it()
     rows, matrix = x.reshape(-1, x.shape[-1]), weight if transposed else weight.t()
@@ -23,9 +26,18 @@ def differentiable(product: Product, kernel: Elementwise | None = None) -> torch
     sums = Sums() if wants_sums and kernel is not None and kernel.slope_with_sums is not None else None
     out: torch.Tensor = _Linear.apply(rows, matrix, bias, sums)  # type: ignore[no-untyped-call]
     out = out.view(*x.shape[:-1], matrix.shape[1])
+    if not is_kept:
+        recompute.note(out, partial(_again, matrix=matrix.detach(), bias=bias), x)
     if sums is not None:
         sums.request(out)
     return out
+
+
+def _again(x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The product as ``_Linear`` had it, to the last bit."""
+    rows = x.reshape(-1, x.shape[-1])
+    product = libraries.compute(_product(rows, matrix, bias, matrix.is_contiguous()))
+    return product.view(*x.shape[:-1], matrix.shape[1])
 
 
 class _Linear(torch.autograd.Function):
