@@ -27,30 +27,30 @@ BUDGET, ROUNDS = 450.0, 11
 
 def pieces() -> dict[str, Callable[[Any], dict[str, Any]]]:
     """Return what is measured, in the order of importance."""
-    from gpu_lib import machine, models, operations
+    from gpu_lib import machine, mlps, models, operations
 
     found: dict[str, Callable[[Any], dict[str, Any]]] = {
         "ceilings": machine.ceilings,
         "errors": operations.errors,
-        "mlp:forward:768:8192": partial(operations.mlp_forward, hidden=768, tokens=8192),
-        "mlp:forward:1024:8192": partial(operations.mlp_forward, hidden=1024, tokens=8192),
-        "mlp:training:768": partial(operations.mlp_training, hidden=768),
-        "mlp:training:1024": partial(operations.mlp_training, hidden=1024),
+        "mlp:forward:768:8192": partial(mlps.forward, hidden=768, tokens=8192),
+        "mlp:forward:1024:8192": partial(mlps.forward, hidden=1024, tokens=8192),
+        "mlp:training:768": partial(mlps.training, hidden=768),
+        "mlp:training:1024": partial(mlps.training, hidden=1024),
         "linear:gelu_tanh:768:8192": partial(operations.linear, form="gelu_tanh", hidden=768, tokens=8192),
         "linear:gelu_tanh:1024:8192": partial(operations.linear, form="gelu_tanh", hidden=1024, tokens=8192),
         "linear:gelu:768:8192": partial(operations.linear, form="gelu", hidden=768, tokens=8192),
         "linear:gelu_tanh:768:512": partial(operations.linear, form="gelu_tanh", hidden=768, tokens=512),
         "linear:gelu_tanh:768:32768": partial(operations.linear, form="gelu_tanh", hidden=768, tokens=32768),
-        "gated:2816": partial(operations.gated, inner=2816),
-        "gated:3072": partial(operations.gated, inner=3072),
+        "gated:2816": partial(mlps.gated, inner=2816),
+        "gated:3072": partial(mlps.gated, inner=3072),
         "backward:gelu_tanh:768": partial(operations.backward, form="gelu_tanh", hidden=768),
-        "host:768": partial(operations.host, hidden=768),
+        "host:768": partial(mlps.host, hidden=768),
     }
     for form in operations.FORMS:
         for megabytes in (50, 400):
             found[f"elementwise:{form}:{megabytes}"] = partial(operations.elementwise, form=form, megabytes=megabytes)
     for tokens in (1, 64, 1024):
-        found[f"mlp:forward:768:{tokens}"] = partial(operations.mlp_forward, hidden=768, tokens=tokens)
+        found[f"mlp:forward:768:{tokens}"] = partial(mlps.forward, hidden=768, tokens=tokens)
     for name in models.MODELS:
         found[f"model:{name}:infer"] = partial(models.inference, name=name)
         for precision in ("autocast", "bf16"):

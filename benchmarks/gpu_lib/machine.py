@@ -15,6 +15,7 @@ Run = Callable[[], object]
 Json = dict[str, Any]
 
 MIB = 2**20
+TOKENS = 8192  # of a batch, unless a piece says otherwise
 
 
 @dataclass
