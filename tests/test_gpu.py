@@ -12,7 +12,7 @@ from gelu_patch.activations import activations
 from gelu_patch.blocks import inference
 from gelu_patch.checking import check_kernel
 from gelu_patch.kernels import Accepted, Request, cublaslt, kernels
-from gelu_patch.kernels.autograd import plain_keys
+from gelu_patch.kernels.plain import plain_keys
 from gelu_patch.kernels.triton import devices
 from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model

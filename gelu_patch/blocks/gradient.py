@@ -10,7 +10,9 @@ import torch
 from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
 from gelu_patch.kernels import recompute
-from gelu_patch.kernels.autograd import Elementwise, Sums, plain
+from gelu_patch.kernels.autograd import Elementwise
+from gelu_patch.kernels.plain import plain
+from gelu_patch.kernels.sums import Sums
 
 
 def differentiable(product: Product, kernel: Elementwise | None = None, *, is_kept: bool = True) -> torch.Tensor:

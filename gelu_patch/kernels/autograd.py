@@ -16,28 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 
 from gelu_patch.kernels import operator
 from gelu_patch.kernels.base import Function
+from gelu_patch.kernels.plain import CPU_KEYS, PLAIN_TYPES, is_transformed, plain
 from gelu_patch.kernels.select import best_function
+from gelu_patch.kernels.sums import Sums
 
 Launch = Callable[..., None]
-
-
-def plain_keys(device: str) -> frozenset[int]:
-    """Return the dispatch keys of plain tensors of ``device``, with and without autograd.
-
-    Any other key stands for what raw memory does not show: another device, sparsity, quantisation, nesting, a pending
-    sign, a batch dimension of vmap in its old and new form, a Python dispatcher.
-    """
-    names = torch._C.DispatchKey.__members__
-    inference = torch._C.DispatchKeySet(names[device.upper()]).add(names[f"Autocast{device.upper()}"])
-    autograd = inference.add(names["ADInplaceOrView"]).add(names[f"Autograd{device.upper()}"])
-    return frozenset((inference.raw_repr(), autograd.raw_repr()))
-
-
-_CPU_KEYS = plain_keys("cpu")
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +50,7 @@ class Elementwise:
     slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
     dtypes: frozenset[torch.dtype]
     device: str = "cpu"
-    keys: frozenset[int] = _CPU_KEYS
+    keys: frozenset[int] = CPU_KEYS
     is_operator: bool = True  # in compiled code; otherwise the ATen form, from which a compiler makes its own
     casts: bool = False  # whether it may follow a product whose dtype autocast chooses
     admits: Callable[[torch.Tensor], bool] | None = None
@@ -106,7 +92,7 @@ def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
     return (
         kernel.is_operator
         and not torch.compiler.is_exporting()
-        and type(tensor) in _PLAIN_TYPES
+        and type(tensor) in PLAIN_TYPES
         and tensor.device.type == kernel.device
         and tensor.dtype in kernel.dtypes
         and tensor.layout is torch.strided
@@ -114,22 +100,11 @@ def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch's
-def is_transformed() -> bool:
-    """Whether a transform of torch.func or forward-mode differentiation is at work; a compiler asks when it traces."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
-
-
-def is_observed() -> bool:
-    """Whether somebody listens to, transforms or records operators."""
-    return bool(torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None or is_transformed())
-
-
 def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     """Whether these are ordinary tensors of its dtypes and nobody listens to, transforms or records operators."""
     dtypes = kernel.dtypes
     for tensor in tensors:  # a generator would take as long as all of the questions
-        if type(tensor) not in _PLAIN_TYPES or tensor.dtype not in dtypes:
+        if type(tensor) not in PLAIN_TYPES or tensor.dtype not in dtypes:
             return False
     if not plain(*tensors, allowed=kernel.keys):
         return False
@@ -139,22 +114,6 @@ def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
             if not kernel.admits(tensor) or tensor.device != first.device:
                 return False
     return True
-
-
-def plain(*tensors: torch.Tensor, allowed: frozenset[int] = _CPU_KEYS) -> bool:
-    """Whether these have ``allowed`` keys, those of ordinary tensors of a device, and nobody listens to, transforms or
-    records operators.
-    """
-    if is_observed():
-        return False
-    keys = torch._C._dispatch_keys
-    for tensor in tensors:  # noqa: SIM110  # a generator would take as long as all of the questions
-        if type(tensor) not in _PLAIN_TYPES or keys(tensor).raw_repr() not in allowed:
-            return False
-    return True
-
-
-_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 def _dense(tensor: torch.Tensor) -> bool:
@@ -211,36 +170,6 @@ def _slope_in_mode(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> 
     return _Slope.apply(grad, x, kernel)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class Sums:
-    """The sums of a gradient over its rows, on their way from an activation to the bias of the Linear before it.
-
-    One kernel makes both. Where the gradient that arrives is not the one that left, there are none.
-    """
-
-    def __init__(self) -> None:
-        self._given: tuple[torch.Tensor, int, torch.Tensor] | None = None
-
-    def request(self, output: torch.Tensor) -> None:
-        """Ask the activation that gets ``output``, the result of the Linear, and nobody else."""
-        vars(output)[_SUMS] = self
-
-    def give(self, grad: torch.Tensor, sums: torch.Tensor) -> None:
-        """Keep ``sums`` until they are taken; with them the gradient, so that its storage is its own."""
-        self._given = grad, grad._version, sums
-
-    def take(self, grad: torch.Tensor) -> torch.Tensor | None:
-        """Return the sums of ``grad``, a view of what was given; None when something else arrived."""
-        given, self._given = self._given, None
-        if given is None:
-            return None
-        kept, version, sums = given
-        same = kept.data_ptr() == grad.data_ptr() and kept.numel() == grad.numel() and grad._version == version
-        return sums if same and kept.dtype == grad.dtype else None
-
-
-_SUMS = "_gelu_patch_sums"
-
-
 class _Value(torch.autograd.Function):
     """f(x), keeping x."""
 
@@ -248,7 +177,7 @@ class _Value(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, kernel: Elementwise) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.kernel = kernel
-        ctx.sums = vars(x).pop(_SUMS, None) if kernel.slope_with_sums is not None else None
+        ctx.sums = Sums.requested(x) if kernel.slope_with_sums is not None else None
         return _value(kernel, x)
 
     @staticmethod

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from gelu_patch.activations.base import activations
 from gelu_patch.activations.fewbit import STEPS, Steps
 from gelu_patch.activations.gelu import GELU
-from gelu_patch.kernels.autograd import is_transformed
 from gelu_patch.kernels.base import Accepted, Answer, Bound, Function, Kernel, Rejected, Request, register_kernel
 from gelu_patch.kernels.eager import EagerKernel
+from gelu_patch.kernels.plain import is_transformed
 from gelu_patch.kernels.select import best_function
 
 # Codes are packed in groups that fill whole bytes: how many codes, how many bytes.

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from gelu_patch.blocks import gated
-from gelu_patch.kernels import autograd, cublaslt
+from gelu_patch.kernels import cublaslt
+from gelu_patch.kernels.sums import Sums
 from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
 from gelu_patch.timing.memory import measure_saved
@@ -106,14 +107,14 @@ def test_what_training_keeps():
 def sums(monkeypatch):
     """What the Linear's backward got from the activation's."""
     taken = []
-    original = autograd.Sums.take
+    original = Sums.take
 
     def take(self, grad):
         found = original(self, grad)
         taken.append(found)
         return found
 
-    monkeypatch.setattr(autograd.Sums, "take", take)
+    monkeypatch.setattr(Sums, "take", take)
     return taken
 
 
@@ -127,7 +128,7 @@ def test_the_bias_gets_its_gradient_from_the_activation_s_kernel(sums):
 
 @pytest.mark.parametrize("change", ["another tensor", "in place", "nothing given"])
 def test_sums_of_another_gradient_are_not_taken(change):
-    box, grad = autograd.Sums(), torch.randn(4, 3)
+    box, grad = Sums(), torch.randn(4, 3)
     if change != "nothing given":
         box.give(grad, grad.sum(0))
     if change == "in place":
@@ -137,7 +138,7 @@ def test_sums_of_another_gradient_are_not_taken(change):
 
 
 def test_sums_are_taken_once_and_through_a_view():
-    box, grad = autograd.Sums(), torch.randn(4, 3)
+    box, grad = Sums(), torch.randn(4, 3)
     box.give(grad.view(2, 2, 3), grad.sum(0))
     assert torch.equal(box.take(grad), grad.sum(0))
     assert box.take(grad) is None

@@ -107,7 +107,7 @@ FAULTS = {
         "tests/blocks/test_block.py::test_a_default_device_is_no_reason",
     ),
     "sums of a gradient that was changed on its way": (
-        "import gelu_patch.kernels.autograd as m\n"
+        "import gelu_patch.kernels.sums as m\n"
         "def take(self, grad):\n"
         "    given, self._given = self._given, None\n"
         "    return given and given[2]\n"

@@ -11,9 +11,10 @@ from functools import cache, partial
 import torch
 
 from gelu_patch.activations.base import activations
-from gelu_patch.kernels.autograd import Elementwise, Gated, plain_keys
+from gelu_patch.kernels.autograd import Elementwise, Gated
 from gelu_patch.kernels.base import Accepted, Answer, Bound, Function, Kernel, Rejected, Request, register_kernel
 from gelu_patch.kernels.eager import EagerKernel
+from gelu_patch.kernels.plain import plain_keys
 from gelu_patch.kernels.triton import devices
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "gelu_quick")

@@ -13,7 +13,7 @@ from gelu_patch.checking.doctor import diagnose
 from gelu_patch.checking.paths import COMPILED, INFERENCE, paths
 from gelu_patch.errors import UsageError
 from gelu_patch.kernels import Accepted, KernelActivation, Rejected, Request, cublaslt, kernels, select
-from gelu_patch.kernels.autograd import plain_keys
+from gelu_patch.kernels.plain import plain_keys
 from gelu_patch.kernels.select import best_function
 from gelu_patch.kernels.triton import devices
 from gelu_patch.kernels.triton.kernel import ACTIVATIONS, DTYPES, LARGEST, elementwise
