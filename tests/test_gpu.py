@@ -21,7 +21,7 @@ from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.timing import arms_of, benchmark, measure_saved
 from gelu_patch.training.recipe import Recipe
 from tests.tasks.tiny import save_tiny_bert, tiny_examples
-from tests.zoo import ZOO, Mlp, example_input, tiny_bert, tiny_gpt2, tokens
+from tests.zoo import ZOO, GatedMlp, Mlp, example_input, tiny_bert, tiny_gpt2, tokens
 from tests.zoo_inline import WIDTH
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -59,7 +59,7 @@ def test_gradients_are_within_the_declared_bound(kernel, activation, dtype):
 
 
 needs_triton = pytest.mark.skipif(
-    not torch.cuda.is_available() or devices.why_not() is not None, reason="the Triton kernels do not serve this GPU"
+    torch.cuda.is_available() and devices.why_not() is not None, reason="the Triton kernels do not serve this GPU"
 )
 
 
@@ -108,8 +108,9 @@ def test_the_epilogue_passes_its_self_check_or_is_not_used():
 @pytest.mark.parametrize("memory", ["speed", "balanced", "max"])
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
-def test_blocks_train_as_the_modules_do(memory, autocast, approximate):
-    model = Mlp(nn.GELU(approximate)).cuda()
+@pytest.mark.parametrize("kind", [Mlp, GatedMlp])
+def test_blocks_train_as_the_modules_do(memory, autocast, approximate, kind):
+    model = kind(nn.GELU(approximate)).cuda()
     reference = copy.deepcopy(model).double()
     patch_model(model, "gelu_fused", memory=memory)
     x = torch.randn(33, WIDTH, device="cuda")
@@ -166,6 +167,18 @@ def test_a_model_patched_on_the_cpu_and_moved_runs_the_gpu_s_kernels(monkeypatch
         model(**gpu_tokens())
     assert calls
     assert {kernel.device for kernel in calls} == {"cuda"}
+
+
+@needs_triton
+def test_a_default_device_is_no_reason(monkeypatch):
+    with torch.device("cuda"):
+        model, calls = Mlp(nn.GELU()), []
+        patch_model(model, "gelu_fused")
+        original = inference.compute
+        monkeypatch.setattr(inference, "compute", lambda *both: calls.append(both) or original(*both))
+        with torch.no_grad():
+            model(torch.randn(3, WIDTH))
+    assert calls
 
 
 @needs_triton

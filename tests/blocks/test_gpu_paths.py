@@ -16,29 +16,17 @@ from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
 from gelu_patch.timing.memory import measure_saved
 from tests.interpreted import interpreted, needs_the_interpreter  # noqa: F401
-from tests.zoo import Mlp, Stack
+from tests.zoo import GatedMlp, Mlp, Stack
 from tests.zoo_inline import WIDTH
 
 pytestmark = [*needs_the_interpreter, pytest.mark.usefixtures("interpreted")]
 
 
-class GatedMlp(nn.Module):
-    """The MLP of T5-v1.1 and of Gemma, without dropout."""
-
-    def __init__(self, approximate: str = "tanh") -> None:
-        super().__init__()
-        self.gate, self.up = nn.Linear(WIDTH, 16, bias=False), nn.Linear(WIDTH, 16, bias=False)
-        self.act, self.down = nn.GELU(approximate), nn.Linear(16, WIDTH, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down(self.act(self.gate(x)) * self.up(x))
-
-
 MODELS = {
     "erf": lambda: Mlp(nn.GELU()),
     "tanh": lambda: Mlp(nn.GELU("tanh")),
-    "gated erf": lambda: GatedMlp("none"),
-    "gated tanh": lambda: GatedMlp(),
+    "gated erf": lambda: GatedMlp(nn.GELU()),
+    "gated tanh": lambda: GatedMlp(nn.GELU("tanh")),
 }
 each = pytest.mark.parametrize("name", MODELS)
 
