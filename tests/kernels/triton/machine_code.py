@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,32 +68,44 @@ def instructions_of(kernel: Any) -> Counter[str]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
-        done = subprocess.run([DISASSEMBLER, "-c", file.name], capture_output=True, text=True, check=True)
+        done = subprocess.run([DISASSEMBLER, "-c", "-ndf", file.name], capture_output=True, text=True, check=True)
     found = Counter(INSTRUCTION.findall(done.stdout))
     del found["NOP"]
     return found
 
 
-def rows() -> Iterator[dict[str, Any]]:
+def cases() -> Iterator[tuple[tuple[int, int], str, str, str]]:
+    """Architecture, program, dtype and form of each kernel that is looked at."""
     for architecture in ARCHITECTURES:
         in_depth = architecture in IN_DEPTH
         for program in TENSORS if in_depth else ("forward",):
             for dtype in DTYPES if architecture == IN_DEPTH[-1] else ("bf16", "fp32") if in_depth else ("bf16",):
                 for form in ACTIVATIONS if in_depth else ("gelu",):
-                    capability = 10 * architecture[0] + architecture[1]
-                    found = instructions_of(compiled(program, form, dtype, capability))
-                    yield {
-                        "architecture": architecture,
-                        "program": program,
-                        "dtype": dtype,
-                        "form": form,
-                        "per_element": round(found.total() / (launches.BLOCK / THREADS), 1),
-                        "instructions": found,
-                    }
+                    yield architecture, program, dtype, form
+
+
+def main() -> None:
+    for program in TENSORS:
+        compiled(program, "gelu", "bf16", 90, ragged=True)
+    with ThreadPoolExecutor() as pool:  # the disassembler takes as long as the compiler
+        tasks = {
+            (architecture, program, dtype, form): pool.submit(
+                instructions_of, compiled(program, form, dtype, 10 * architecture[0] + architecture[1])
+            )
+            for architecture, program, dtype, form in cases()
+        }
+    for (architecture, program, dtype, form), task in tasks.items():
+        found = task.result()
+        row = {
+            "architecture": architecture,
+            "program": program,
+            "dtype": dtype,
+            "form": form,
+            "per_element": round(found.total() / (launches.BLOCK / THREADS), 1),
+            "instructions": found,
+        }
+        print(json.dumps(row))
 
 
 if __name__ == "__main__":
-    for program in TENSORS:
-        compiled(program, "gelu", "bf16", 90, ragged=True)
-    for row in rows():
-        print(json.dumps(row), flush=True)
+    main()
