@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gelu_patch.blocks import gated
-from gelu_patch.kernels import cublaslt
+from gelu_patch.kernels import KernelActivation, cublaslt
 from gelu_patch.kernels.sums import Sums
 from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
@@ -187,6 +187,51 @@ def test_a_factor_that_broadcasts_or_promotes_is_multiplied_by_pytorch(multiplie
     for other in (torch.randn(4), torch.randn(3, 4).double(), 2.0, torch.randn(4, 3).t()):
         pending = gated.Pending(gate.clone(), module, kernel)
         assert_close(pending * other, F.gelu(gate) * other)
+    assert not multiplied
+
+
+VIEWS = {
+    "one element on": lambda memory: memory[1:61].view(6, 10),
+    "every second": lambda memory: memory[:120:2].view(6, 10),
+    "transposed": lambda memory: memory[:60].view(10, 6).t(),
+    "columns": lambda memory: memory[:120].view(6, 20)[:, 3:13],
+    "the same row six times": lambda memory: memory[:10].expand(6, 10),
+    "none": lambda memory: memory[:0].view(0, 10),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_memory_that_is_misaligned_or_has_gaps(view, dtype):
+    kernel, memory = elementwise("gelu", "cpu"), torch.randn(128).to(dtype)
+    x, grad = VIEWS[view](memory), VIEWS[view](memory.flip(0))
+    leaf = x.detach().requires_grad_()
+    found = kernel(leaf)
+    (slope,) = torch.autograd.grad(found, leaf, grad)
+    same = x.clone(memory_format=torch.contiguous_format).requires_grad_()
+    expected = kernel(same)
+    (expected_slope,) = torch.autograd.grad(expected, same, grad.contiguous())
+    assert torch.equal(found, expected)
+    assert torch.equal(slope, expected_slope)
+    gate, other = VIEWS[view](memory), VIEWS[view](memory.flip(0))
+    product = gated.Pending(gate.clone(), KernelActivation("gelu", "cpu", nn.GELU(), "gelu"), kernel) * other
+    assert torch.allclose(product.float(), (expected.detach() * other).float(), rtol=2e-3, atol=1e-6)
+
+
+def test_float64_has_the_bits_of_pytorch_s_op():
+    x = torch.randn(7, dtype=torch.float64, requires_grad=True)
+    found, expected = elementwise("gelu_tanh", "cpu")(x), F.gelu(x, approximate="tanh")
+    assert torch.equal(found, expected)
+    slopes = (torch.autograd.grad(y.sum(), x)[0] for y in (found, expected))
+    assert torch.equal(*slopes)
+
+
+def test_factors_on_two_devices_are_pytorch_s_error(multiplied):
+    pending = gated.Pending(
+        torch.randn(3, 4), KernelActivation("gelu", "cpu", nn.GELU(), "gelu"), elementwise("gelu", "cpu")
+    )
+    with pytest.raises(RuntimeError, match="device"):
+        pending * torch.randn(3, 4, device="meta")
     assert not multiplied
 
 
