@@ -1,7 +1,7 @@
-"""Everything that is claimed about NVIDIA GPUs, measured by one command on one GPU in less than eight minutes.
+"""Everything that is claimed about NVIDIA GPUs, measured by one command on one GPU; after 450 s no piece begins.
 
     python benchmarks/gpu.py              # writes benchmarks/results/gpu.json; then: python benchmarks/tables.py
-    python benchmarks/gpu.py --only mlp   # the pieces that begin so
+    python benchmarks/gpu.py --only mlp   # the pieces that begin so; others of the same commit and GPU stay in the file
     python benchmarks/gpu.py --quick      # tiny sizes on the CPU, by Triton's interpreter: does the script still run?
 
 Where there is no GPU, the file says so. Arms of a piece run interleaved, in an order drawn anew in every round, timed
@@ -106,6 +106,8 @@ def main() -> None:
         "pieces": {},
         "not_measured": {},
     }
+    if options.only:
+        result |= earlier(options.results, result)
     if not reached and not options.quick:
         result["why"] = "PyTorch found no CUDA device; every row is not measured"
         if options.results.exists() and json.loads(options.results.read_text(encoding="utf-8"))["reached_a_gpu"]:
@@ -124,17 +126,28 @@ def main() -> None:
             piece = run(bench)
         except Exception as error:  # one piece that fails must not cost the others; it is written down
             result["not_measured"][name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            result["pieces"].pop(name, None)
             print(f"{name}: FAILED, {result['not_measured'][name]}", flush=True)
             continue
         finally:
             if reached:
                 torch.cuda.empty_cache()
+        result["not_measured"].pop(name, None)
         result["pieces"][name] = {"skipped": {}, "notes": {}} | piece | {"seconds": round(time.monotonic() - begun, 1)}
         show(name, result["pieces"][name])
         keep(options.results, result)
     result["seconds"] = round(time.monotonic() - started, 1)
     keep(options.results, result)
     print(f"{result['seconds']:.0f} s in all; {len(result['not_measured'])} pieces not measured")
+
+
+def earlier(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Return the pieces of an earlier run of the same code on the same GPU, measured and not."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    same = all(found[name] == result[name] for name in ("reached_a_gpu", "quick", "git", "machine"))
+    return {name: found[name] for name in ("pieces", "not_measured")} if same else {}
 
 
 def keep(path: Path, result: dict[str, Any]) -> None:

@@ -105,6 +105,19 @@ def test_gpu_in_the_interpreter(tmp_path):
     assert "goal reached" not in page(tmp_path)
 
 
+@pytest.mark.parametrize("change", [None, "git", "machine", "quick"])
+def test_pieces_of_another_run_are_kept_when_code_and_gpu_are_the_same(tmp_path, monkeypatch, change):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from benchmarks.gpu import earlier
+
+    result = {"reached_a_gpu": True, "quick": False, "git": "abc", "machine": {"name": "H200"}}
+    pieces = {"pieces": {"errors": {}}, "not_measured": {"host": "why"}}
+    file = tmp_path / "gpu.json"
+    assert earlier(file, result) == {}
+    file.write_text(json.dumps(result | pieces | ({change: "other"} if change else {})))
+    assert earlier(file, result) == ({} if change else pieces)
+
+
 def test_without_a_gpu_the_file_says_so(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("here is a GPU")
