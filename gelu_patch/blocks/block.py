@@ -44,6 +44,9 @@ class Block:
             return _both(before, after, x)
         product = product_of(before, x, self._packed if after.memory == "speed" else None)
         wants_gradient = guards.wants_gradient(product)
+        if self.pair.product is None and not wants_gradient and inference.takes_one_kernel(product, after):
+            with torch.no_grad():
+                return inference.in_one_kernel(product)
         kernel = guards.kernel_for(after, product)
         if kernel is not None and self.pair.product is not None and kernel.gated is not None:
             return Pending(_gate(product, kernel, wants_gradient, after.memory), after, kernel)

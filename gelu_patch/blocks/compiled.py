@@ -20,6 +20,7 @@ def compute(before: nn.Module, after: nn.Module, x: torch.Tensor) -> torch.Tenso
     if (
         x.device.type == cublaslt.DEVICE
         and isinstance(after, KernelActivation)
+        and after.kernel in cublaslt.REPLACES
         and not torch.is_grad_enabled()
         and not torch.compiler.is_exporting()
         and not torch.is_autocast_enabled(cublaslt.DEVICE)

@@ -15,6 +15,11 @@ from gelu_patch.kernels.autograd import Elementwise
 INFERENCE, TRAINING, GATED, COMPILED = "inference", "training", "times another Linear", "torch.compile, inference"
 _BY_MODULES = "two modules"
 
+_IN_ONE_KERNEL = {
+    INFERENCE: (f"{cublaslt.NAME}, one kernel", ""),
+    COMPILED: (f"{cublaslt.NAME}, one opaque kernel", ""),
+}
+
 # What the doctor tells about: the types that `verify` checks, and the one that compiled kernels leave to PyTorch.
 DTYPES = CHECKED | {"float64": torch.float64}
 
@@ -50,22 +55,17 @@ def _answers(
     library = f"cublaslt: {one_kernel}" if device.type == cublaslt.DEVICE else ""
     if not isinstance(kernel, Elementwise):
         by_modules = (_BY_MODULES, f"kernel {name!r} cannot work in place")
-        return dict.fromkeys((INFERENCE, TRAINING, GATED), by_modules) | {COMPILED: ("PyTorch's operations", library)}
+        return dict.fromkeys((INFERENCE, TRAINING, GATED), by_modules) | {COMPILED: ("PyTorch's operations", "")}
     in_place = (f"the product, then {name} in its memory", library)
     backward = f"{name}, which keeps its input"
     if kernel.slope_with_sums is not None:
         backward += " and gives the bias its gradient"
     return {
-        INFERENCE: in_place if one_kernel else (f"{cublaslt.NAME}, one kernel", ""),
+        INFERENCE: in_place,
         TRAINING: (f"the product, then {backward}", ""),
         GATED: (f"{name}, one pass" if kernel.gated else f"the product, then {name} and the factor in its memory", ""),
-        COMPILED: _compiled(kernel, name, one_kernel, library),
-    }
-
-
-def _compiled(kernel: Elementwise, name: str, one_kernel: str, library: str) -> tuple[str, str]:
-    if not one_kernel:
-        return f"{cublaslt.NAME}, one opaque kernel", ""
-    if kernel.is_operator:
-        return f"{name}, an opaque operator", library
-    return "PyTorch's operations, fused by the compiler", library
+        COMPILED: (
+            f"{name}, an opaque operator" if kernel.is_operator else "PyTorch's operations, fused by the compiler",
+            library,
+        ),
+    } | (_IN_ONE_KERNEL if not one_kernel and name in cublaslt.REPLACES else {})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch.autograd import forward_ad
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
+@cache
 def plain_keys(device: str) -> frozenset[int]:
     """Return the dispatch keys of plain tensors of ``device``, with and without autograd.
 

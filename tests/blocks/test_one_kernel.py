@@ -10,7 +10,8 @@ from transformers.pytorch_utils import Conv1D
 
 from gelu_patch.blocks import inference
 from gelu_patch.blocks.product import product_of
-from gelu_patch.kernels import cublaslt
+from gelu_patch.kernels import KernelActivation, cublaslt, kernels, register_kernel
+from gelu_patch.kernels.cpu.kernel import CpuKernel
 from gelu_patch.patching import patch_model
 from tests.zoo import Mlp
 from tests.zoo_inline import WIDTH
@@ -60,11 +61,47 @@ def test_other_mathematics_other_modes_and_other_linears_do_not(calls):
     assert not calls
 
 
+def tanh_module():
+    return KernelActivation("gelu_tanh", "cpu", nn.GELU("tanh"), "gelu_tanh")
+
+
+class Mine(CpuKernel):
+    """What somebody registers, to be taken before all others."""
+
+    name = "mine"
+    priority = 1000
+
+
+def test_the_kernel_that_somebody_registers_is_the_one_that_runs(calls):
+    register_kernel(Mine())
+    try:
+        model, x = patched(), torch.randn(5, WIDTH).bfloat16()
+        assert model.act.kernel == "mine"
+        with torch.no_grad():
+            model(x)
+            _, targets = graph_of(model, x)
+    finally:
+        kernels.unregister("mine")
+    assert not calls
+    assert torch._addmm_activation not in targets
+
+
+@pytest.mark.parametrize("wrong", ["x", "weight", "bias"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_float64_and_mixed_dtypes_do_not(calls, wrong, autocast):
+    product = product_of(Conv1D(16, WIDTH).bfloat16(), torch.randn(4, WIDTH).bfloat16())
+    changed = product._replace(**{wrong: getattr(product, wrong).detach().double()})
+    tanh = tanh_module()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert inference.takes_one_kernel(product, tanh)
+        assert not inference.takes_one_kernel(changed, tanh)
+
+
 @pytest.mark.parametrize(("layer", "fuses"), [(Conv1D(16, WIDTH), True), (nn.Linear(WIDTH, 16), False)])
 def test_under_autocast_only_where_the_cast_of_the_weight_is_cached(calls, layer, fuses):
     product = product_of(layer, torch.randn(4, WIDTH))
     with torch.autocast("cpu", torch.bfloat16):
-        assert inference.takes_one_kernel(product, "gelu_tanh") == fuses
+        assert inference.takes_one_kernel(product, tanh_module()) == fuses
 
 
 def graph_of(model, x):
