@@ -25,8 +25,11 @@ PACKAGES = (
 
 CPU_LEVEL_VARIABLE = "GELU_PATCH_CPU"  # read by kernels/cpu/library.py
 
+# Kernels and ways of fusing that are not to be used, by name, with commas: "cublaslt,triton".
+DISABLE_VARIABLE = "GELU_PATCH_DISABLE"
+
 ENVIRONMENT_VARIABLES = (
-    CPU_LEVEL_VARIABLE,
+    CPU_LEVEL_VARIABLE, DISABLE_VARIABLE,
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU",
     "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "TOKENIZERS_PARALLELISM",
     "THP_MEM_ALLOC_ENABLE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTHONHASHSEED",
@@ -53,6 +56,16 @@ def best_device() -> str:
 
 def _is_set(name: str) -> bool:
     return os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def disabled() -> tuple[str, ...]:
+    """Return the names in GELU_PATCH_DISABLE."""
+    return tuple(name for part in os.environ.get(DISABLE_VARIABLE, "").split(",") if (name := part.strip()))
+
+
+def is_disabled(name: str) -> bool:
+    """Tell whether somebody turned the kernel, or the way of fusing, off."""
+    return name in disabled()
 
 
 def is_offline() -> bool:

@@ -11,6 +11,10 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFL
 import pytest
 import torch
 
+# Read when triton is imported. With a GPU, its kernels are tested there (test_gpu.py) and compiled for it.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(autouse=True)
 def _seeded():

@@ -6,17 +6,23 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from gelu_patch.activations import activations
+from gelu_patch.blocks import inference
 from gelu_patch.checking import check_kernel
-from gelu_patch.kernels import Accepted, Request, kernels
+from gelu_patch.kernels import Accepted, Request, cublaslt, kernels
+from gelu_patch.kernels.plain import plain_keys
+from gelu_patch.kernels.triton import devices
+from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.timing import arms_of, benchmark, measure_saved
 from gelu_patch.training.recipe import Recipe
 from tests.tasks.tiny import save_tiny_bert, tiny_examples
-from tests.zoo import ZOO, example_input, tiny_gpt2, tokens
+from tests.zoo import ZOO, GatedMlp, Mlp, example_input, tiny_bert, tiny_gpt2, tokens
+from tests.zoo_inline import WIDTH
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -44,6 +50,143 @@ SERVED = [
 def test_values_are_within_the_declared_bound(kernel, activation, dtype):
     check = check_kernel(activation, kernel, dtype, "forward", device="cuda")
     assert check.kept, check.broken
+
+
+@pytest.mark.parametrize(("kernel", "activation", "dtype"), SERVED)
+def test_gradients_are_within_the_declared_bound(kernel, activation, dtype):
+    check = check_kernel(activation, kernel, dtype, "backward", device="cuda")
+    assert check.kept, check.broken
+
+
+needs_triton = pytest.mark.skipif(
+    torch.cuda.is_available() and devices.why_not() is not None, reason="the Triton kernels do not serve this GPU"
+)
+
+
+def test_plain_tensors_have_the_keys_that_are_served():
+    keys = torch._C._dispatch_keys
+    with torch.inference_mode():
+        inference_tensor = torch.empty(2, device="cuda")
+    found = {keys(each).raw_repr() for each in (torch.empty(2, device="cuda"), inference_tensor)}
+    assert found == plain_keys("cuda")
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 70_001])
+def test_misaligned_and_strided_tensors(dtype, n):
+    kernel = elementwise("gelu")
+    storage = torch.randn(2 * n + 8, device="cuda").to(dtype)
+    for x in (storage[:n], storage[1 : n + 1], storage[: 2 * n : 2]):
+        assert torch.equal(kernel(x), kernel(x.clone()))
+
+
+@needs_triton
+def test_float64_and_other_devices_go_elsewhere():
+    kernel = elementwise("gelu_tanh")
+    x = torch.randn(5, device="cuda", dtype=torch.float64)
+    assert torch.equal(kernel(x), kernel.fallback(x))
+    y = torch.randn(5)
+    assert torch.allclose(kernel(y), kernel.fallback(y), atol=1e-6)
+
+
+@needs_triton
+def test_mixed_devices_are_pytorch_s_error():
+    model = Mlp(nn.GELU()).cuda()
+    patch_model(model, "gelu_fused")
+    with pytest.raises(RuntimeError, match="device"), torch.no_grad():
+        model(torch.randn(2, WIDTH))
+
+
+def test_the_epilogue_passes_its_self_check_or_is_not_used():
+    for dtype in cublaslt.DTYPES:
+        reason = cublaslt.why_not("gelu_tanh", torch.device("cuda", 0), dtype)
+        assert reason == "" or torch.cuda.get_device_capability() not in cublaslt.ARCHITECTURES, reason
+
+
+@needs_triton
+@pytest.mark.parametrize("memory", ["speed", "balanced", "max"])
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("kind", [Mlp, GatedMlp])
+def test_blocks_train_as_the_modules_do(memory, autocast, approximate, kind):
+    model = kind(nn.GELU(approximate)).cuda()
+    reference = copy.deepcopy(model).double()
+    patch_model(model, "gelu_fused", memory=memory)
+    x = torch.randn(33, WIDTH, device="cuda")
+    with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
+        out = model(x)
+    out.float().square().sum().backward()
+    reference(x.double()).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        expected = reference.get_parameter(name).grad
+        scale = float(expected.abs().max())
+        assert float((parameter.grad.double() - expected).abs().max()) <= (3e-2 if autocast else 1e-4) * scale, name
+
+
+@needs_triton
+def test_a_cuda_graph_of_inference_replays():
+    model = Mlp(nn.GELU("tanh")).cuda().bfloat16().eval()
+    patch_model(model, "gelu_fused")
+    x = torch.randn(16, WIDTH, device="cuda").bfloat16()
+    with torch.inference_mode():
+        expected = model(x)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            model(x)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            out = model(x)
+        x.copy_(x.flip(0))
+        graph.replay()
+    assert torch.allclose(out, expected.flip(0), atol=1e-2)
+
+
+@needs_triton
+@pytest.mark.filterwarnings("default")  # Inductor has advice of its own
+@pytest.mark.parametrize("train", [False, True])
+def test_compiled(train):
+    model = Mlp(nn.GELU("tanh")).cuda().bfloat16().train(train)
+    patch_model(model, "gelu_fused")
+    x = torch.randn(16, WIDTH, device="cuda").bfloat16()
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.set_grad_enabled(train):
+        assert torch.allclose(compiled(x), model(x), atol=2e-2)
+
+
+@needs_triton
+def test_a_model_patched_on_the_cpu_and_moved_runs_the_gpu_s_kernels(monkeypatch):
+    model, calls = tiny_bert(), []
+    patch_model(model, "gelu_fused")
+    model.cuda()
+    original = inference.compute
+    monkeypatch.setattr(inference, "compute", lambda product, kernel: calls.append(kernel) or original(product, kernel))
+    with torch.no_grad():
+        model(**gpu_tokens())
+    assert calls
+    assert {kernel.device for kernel in calls} == {"cuda"}
+
+
+@needs_triton
+def test_a_default_device_is_no_reason(monkeypatch):
+    with torch.device("cuda"):
+        model, calls = Mlp(nn.GELU()), []
+        patch_model(model, "gelu_fused")
+        original = inference.compute
+        monkeypatch.setattr(inference, "compute", lambda *both: calls.append(both) or original(*both))
+        with torch.no_grad():
+            model(torch.randn(3, WIDTH))
+    assert calls
+
+
+@needs_triton
+def test_the_second_of_two_gpus():
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU")
+    x = torch.randn(100, device="cuda:1")
+    assert torch.allclose(elementwise("gelu")(x), nn.functional.gelu(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

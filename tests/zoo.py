@@ -27,6 +27,18 @@ class Mlp(nn.Module):
         return self.down(self.act(self.up(x)))
 
 
+class GatedMlp(nn.Module):
+    """The MLP of T5-v1.1 and of Gemma, without dropout."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(WIDTH, 16, bias=False), nn.Linear(WIDTH, 16, bias=False)
+        self.act, self.down = act, nn.Linear(16, WIDTH, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(self.act(self.gate(x)) * self.up(x))
+
+
 class Stack(nn.Module):
     """Blocks run one after the other."""
 

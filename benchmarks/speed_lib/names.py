@@ -8,6 +8,7 @@ OURS_SPEED = 'ours, memory="speed"'
 OURS_MAX = 'ours, memory="max"'
 COMPILED = "torch.compile"
 OURS_COMPILED = "ours, torch.compile"
+F_GELU_COMPILED = "F.gelu, torch.compile"
 ONNX = "onnxruntime"
 LIMIT = "without activation"
 
@@ -18,3 +19,12 @@ MKL_F_GELU = "F.linear + F.gelu"
 MKL_GELU_NEW = "F.linear + gelu_new"
 ONEDNN_FUSED = "oneDNN fused"
 PLAIN_LINEARS = (MKL, ONEDNN)  # without an activation, and without a second copy of the weights
+
+# On a GPU.
+COPY = "copy"
+LIGER = "Liger"
+ADDMM = "addmm"
+ADDMM_F_GELU = "addmm, F.gelu"
+IN_PLACE = "addmm, ours in place"
+BIAS_APART = "mm, then bias and ours"
+ONE_KERNEL = "_addmm_activation"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from . import elementwise_section, linear_section, memory_section, models_section
+from . import elementwise_section, gpu_section, linear_section, memory_section, models_section
 from .markdown import Json
 
 Section = Callable[[Json], tuple[str, list[str]]]  # the results -> Markdown, and the verdict of every bar
@@ -18,9 +18,10 @@ SECTIONS: dict[str, tuple[str, str, Section]] = {
     "cpu_linear.json": ("Linear and GELU", "python benchmarks/cpu_linear.py", linear_section.write),
     "cpu_models.json": ("Whole models", "python benchmarks/cpu_models.py", models_section.write),
     "cpu_memory.json": ("Memory of training", "python benchmarks/cpu_memory.py", memory_section.write),
+    "gpu.json": ("On an NVIDIA GPU", "python benchmarks/gpu.py", gpu_section.write),
 }
 
-HEAD = """# Speed and memory on the CPU
+HEAD = """# Speed and memory
 
 Written by `benchmarks/tables.py` from the JSON in `benchmarks/results/`, which holds every sample; `make bench`
 measures all of it.

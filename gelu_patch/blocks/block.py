@@ -8,11 +8,14 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from gelu_patch.blocks import guards, libraries
+from gelu_patch.blocks import compiled, guards, inference, libraries
+from gelu_patch.blocks.gated import Pending
 from gelu_patch.blocks.gradient import differentiable
 from gelu_patch.blocks.packed import PackedWeight
-from gelu_patch.blocks.product import product_of
+from gelu_patch.blocks.product import Product, product_of
 from gelu_patch.kernels import KernelActivation, recompute
+from gelu_patch.kernels.autograd import Elementwise
+from gelu_patch.memory import Memory
 from gelu_patch.sites.inline.pairs import FRESH, Pair
 
 
@@ -29,24 +32,32 @@ class Block:
         self._replacement = activation  # of an expression: a call that is under way while a patch is undone ends by it
         self._packed = PackedWeight()
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out."""
+    def __call__(self, x: torch.Tensor) -> Any:
+        """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out.
+
+        Where the code multiplies the result and the kernel can do that, too, what comes out stands for it.
+        """
         before, after = getattr(self.parent, self.pair.linear), self._activation()
-        if torch.compiler.is_compiling() or not guards.are_plain(before, after, x):
+        if torch.compiler.is_compiling():
+            return compiled.compute(before, after, x)
+        if not guards.are_plain(before, after, x):
             return _both(before, after, x)
         product = product_of(before, x, self._packed if after.memory == "speed" else None)
         wants_gradient = guards.wants_gradient(product)
-        if wants_gradient and after.memory == "max":
-            return _keeping_x(before, after, x)
+        if self.pair.product is None and not wants_gradient and inference.takes_one_kernel(product, after):
+            with torch.no_grad():
+                return inference.in_one_kernel(product)
         kernel = guards.kernel_for(after, product)
+        if kernel is not None and self.pair.product is not None and kernel.gated is not None:
+            return Pending(_gate(product, kernel, wants_gradient, after.memory), after, kernel)
+        if wants_gradient and after.memory == "max":
+            return _keeping_x(before, after, x, kernel)
         if kernel is None:
             return _both(before, after, x)
         if wants_gradient:
-            out: torch.Tensor = after(differentiable(product))
-            return out
+            return after(differentiable(product, kernel))
         with torch.no_grad():
-            out = libraries.compute(product)
-        kernel.overwrite(out)
+            out = inference.compute(product, kernel)
         if self.pair.product is not None:
             setattr(out, FRESH, True)
         return out
@@ -61,20 +72,31 @@ class Block:
         return vars(self.parent).get(self.pair.activation.attribute, self._replacement)
 
 
+def _gate(product: Product, kernel: Elementwise, wants_gradient: bool, memory: Memory) -> torch.Tensor:
+    """The product alone, in memory of its own."""
+    if wants_gradient:
+        return differentiable(product, kernel, is_kept=memory != "max")
+    with torch.no_grad():
+        return libraries.compute(product)
+
+
 def _both(before: nn.Module, after: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """One after the other."""
     out: torch.Tensor = after(before(x))
     return out
 
 
-def _keeping_x(before: nn.Module, after: KernelActivation, x: torch.Tensor) -> torch.Tensor:
+def _keeping_x(before: nn.Module, after: KernelActivation, x: torch.Tensor, kernel: Elementwise | None) -> torch.Tensor:
     """Both, with a graph that keeps ``x`` alone; the next operation need not keep the result either."""
     device = x.device.type
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
     def compute(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, dtype, enabled):
-            return _both(before, after, x)
+            if kernel is None:
+                return _both(before, after, x)
+            found: torch.Tensor = after(differentiable(product_of(before, x), kernel))
+            return found
 
     out: torch.Tensor = checkpoint(compute, x, use_reentrant=False, preserve_rng_state=False)
     recompute.note(out, compute, x)

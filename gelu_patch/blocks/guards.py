@@ -12,6 +12,8 @@ from typing import TypeGuard
 import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from gelu_patch.blocks.product import Product
 from gelu_patch.kernels import KernelActivation
@@ -28,23 +30,25 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
         and not _is_watched(linear)
         and not _is_watched(activation)
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]  # torch's
-        and not torch._C._len_torch_function_stack()
+        and not (torch._C._len_torch_function_stack() and _is_intercepted())
     )
 
 
 def kernel_for(activation: KernelActivation, product: Product) -> Elementwise | None:
     """Return the kernel that may overwrite the product, or None."""
     kernel, (x, weight, bias, *_) = activation.function, product
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if (
-        not isinstance(kernel, Elementwise)
-        or weight.dtype != x.dtype
-        or (bias is not None and bias.dtype != x.dtype)
-        or not served(kernel, *tensors)
-        or torch.is_autocast_enabled("cpu")
-    ):
+    if not isinstance(kernel, Elementwise):
         return None
-    return kernel
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if not served(kernel, *tensors):
+        elsewhere = kernel.on(x)
+        if not isinstance(elsewhere, Elementwise) or not served(elsewhere, *tensors):
+            return None
+        kernel = elsewhere
+    if torch.is_autocast_enabled(kernel.device):
+        # On a GPU, autocast gives the product its dtype, whatever these are; on a CPU, both are called as modules.
+        return kernel if kernel.casts and torch.get_autocast_dtype(kernel.device) in kernel.dtypes else None
+    return kernel if weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype) else None
 
 
 def wants_gradient(product: Product) -> bool:
@@ -53,6 +57,12 @@ def wants_gradient(product: Product) -> bool:
     return torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     )
+
+
+def _is_intercepted() -> bool:
+    """Whether a mode sees each call of PyTorch; that of a default device only tells factories where to make tensors."""
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]  # torch's
+    return any(type(mode) is not DeviceContext for mode in modes)
 
 
 def _is_watched(module: nn.Module) -> bool:

@@ -51,7 +51,8 @@ def products_by_torch() -> Iterator[None]:
 def choose(product: Product) -> Library:
     """Return the library that is faster for products of this shape in this process."""
     x, weight, bias, transposed, packed = product
-    if _blocks_by_torch or torch.are_deterministic_algorithms_enabled() or not x.numel() or only_torch(x.dtype):
+    elsewhere = not x.is_cpu or only_torch(x.dtype)
+    if _blocks_by_torch or elsewhere or torch.are_deterministic_algorithms_enabled() or not x.numel():
         return "torch"
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     size = product.rows.bit_length()

@@ -27,6 +27,15 @@ class Product(NamedTuple):
         """How many rows x has as a matrix."""
         return self.x.numel() // self.x.shape[-1]
 
+    def as_autocast_has_it(self) -> Product:
+        """Return the same product in the dtype that autocast gives it here, with differentiable casts; or itself."""
+        device = self.x.device.type
+        if not torch.is_autocast_enabled(device):
+            return self
+        dtype = torch.get_autocast_dtype(device)
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return self._replace(x=self.x.to(dtype), weight=self.weight.to(dtype), bias=bias)
+
     def by(self, library: Library) -> torch.Tensor:
         """Return the product, in new memory. To be called without gradients: nothing is kept for a backward."""
         if library == "onednn":

@@ -16,7 +16,7 @@ from gelu_patch.checking.inputs import DTYPES, dtype_of
 from gelu_patch.checking.kernel import OnProgress, check_kernels
 from gelu_patch.checking.results import DIRECTIONS, KernelCheck
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
-from gelu_patch.kernels import Accepted, Request, kernels
+from gelu_patch.kernels import Accepted, Request, ask, kernels
 from gelu_patch.kernels.eager import EagerKernel
 
 REFERENCE = EagerKernel.name  # PyTorch's own ops
@@ -121,7 +121,7 @@ def plan_cases(
 
 
 def _refusal(kernel: str, activation: str, dtype: str, device: str) -> Refusal | None:
-    answer = kernels.get(kernel).answer(Request(activation, device, dtype_of(dtype)))
+    answer = ask(kernels.get(kernel), Request(activation, device, dtype_of(dtype)))
     if isinstance(answer, Accepted):
         return None
     return Refusal(

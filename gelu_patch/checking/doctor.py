@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from gelu_patch.activations.base import activations
 from gelu_patch.blocks import libraries
 from gelu_patch.blocks.product import Product
-from gelu_patch.checking.inputs import DTYPES
+from gelu_patch.checking.paths import DTYPES, paths
 from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import (
     CPU_LEVEL_VARIABLE,
+    DISABLE_VARIABLE,
     DISTRIBUTION,
+    disabled,
     fingerprint,
     git_commit,
     governor,
@@ -24,7 +26,7 @@ from gelu_patch.environment import (
     stolen_share,
     turbo,
 )
-from gelu_patch.kernels import Accepted, Rejected, Request, Selection, kernels, select
+from gelu_patch.kernels import Accepted, Rejected, Request, Selection, cublaslt, kernels, select
 from gelu_patch.kernels.cpu.library import Library, library
 from gelu_patch.sites.table import as_text, plain_table
 
@@ -72,6 +74,7 @@ def _environment(device: str) -> Section:
         ["threads", f"{torch.get_num_threads()} of torch's pool (torch.set_num_threads)"],
         [CPU_LEVEL_VARIABLE, os.environ.get(CPU_LEVEL_VARIABLE) or "not set: the fastest level of the processor"],
     ]
+    rows.append([DISABLE_VARIABLE, _turned_off()])
     native = library()
     if not isinstance(native, Library):
         rows.append(["C extension", f"not used: {native.reason}"])
@@ -80,6 +83,13 @@ def _environment(device: str) -> Section:
     rows.append(["C extension", f"level {native.level}; this processor has {levels}"])
     rows.append(["its threads", native.threads or "torch's own OpenMP pool"])
     return Section(title="environment", columns=["what", "found"], rows=rows)
+
+
+def _turned_off() -> str:
+    """What the variable names, and which of these names nothing."""
+    known = {*kernels.names(), cublaslt.NAME}
+    named = [name if name in known else f"{name} (not one of {', '.join(sorted(known))})" for name in disabled()]
+    return ", ".join(named) or "not set: every kernel may be used"
 
 
 def _kernels(device: str) -> Section:
@@ -111,7 +121,8 @@ def _served(selection: Selection) -> str:
 def _passed_over(selection: Selection) -> dict[str, Rejected]:
     """The kernels that would have been preferred."""
     above = [kernel.name for kernel in kernels if kernel.priority > selection.kernel.priority]
-    return {name: answer for name, answer in selection.trace if name in above and isinstance(answer, Rejected)}
+    rejected = {name: answer for name, answer in selection.trace if name in above and isinstance(answer, Rejected)}
+    return {name: answer for name, answer in rejected.items() if not answer.elsewhere}
 
 
 def _modes(device: str) -> Section:
@@ -123,15 +134,30 @@ def _products(device: str) -> Section:
     """Which library multiplies before a fused GELU, measured now on a shape of BERT and GPT-2."""
     rows = []
     for name, dtype in DTYPES.items():
-        reason = libraries.only_torch(dtype) if device == "cpu" else "Linear and GELU are fused on CPUs"
+        reason = libraries.only_torch(dtype) if device == "cpu" else "there is no choice but on CPUs"
         if reason:
             rows.append([name, "torch", reason])
             continue
-        weight, x = torch.randn(3072, 768, dtype=dtype), torch.randn(128, 768, dtype=dtype)
+        weight, x = (torch.randn(n, 768, dtype=dtype, device="cpu") for n in (3072, 128))
         seconds = libraries.measure(Product(x, weight))
         taken = "oneDNN: {onednn:.2f} ms, torch: {torch:.2f} ms".format(**{k: 1e3 * s for k, s in seconds.items()})
         rows.append([name, libraries.faster(seconds), f"measured now, 128 rows of 768 to 3072: {taken}"])
     return Section(title="Linear before GELU", columns=["dtype", "library", "why"], rows=rows)
+
+
+def _fusions(device: str) -> Section:
+    """What a Linear and its GELU are computed by together; what is fused alike shares a row."""
+    alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for path in paths(torch.device(device)):
+        key = (path.mode, path.taken, path.why_not or "-")
+        alike.setdefault(key, {}).setdefault(path.activation, []).append(path.dtype)
+    rows = []
+    for (mode, taken, why), names in alike.items():
+        for dtypes in dict.fromkeys(map(tuple, names.values())):
+            group = [name for name, its in names.items() if tuple(its) == dtypes]
+            rows.append([mode, ", ".join(group), ", ".join(dtypes), taken, why])
+    columns = ["mode", "activation", f"dtype, on {device}", "computed by", "why not faster"]
+    return Section(title="Linear and GELU together", columns=columns, rows=rows)
 
 
 BUSY = 0.25  # load average per core above which others get in the way of a measurement
@@ -173,7 +199,7 @@ def _measuring(device: str) -> Section:
 
 def _spread() -> float:
     """Return the ninth decile over the median of the times of one small product."""
-    a = torch.randn(192, 192)
+    a = torch.randn(192, 192, device="cpu")
     times = []
     for _ in range(220):
         started = time.perf_counter()
@@ -183,5 +209,5 @@ def _spread() -> float:
     return kept[len(kept) * 9 // 10] / kept[len(kept) // 2]
 
 
-# A further part of the diagnosis (a GPU's kernels) is one function here.
-SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _products, _measuring)
+# A further part of the diagnosis is one function here.
+SECTIONS: tuple[Callable[[str], Section], ...] = (_environment, _kernels, _modes, _fusions, _products, _measuring)

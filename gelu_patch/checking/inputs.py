@@ -57,7 +57,7 @@ def _at_once(name: str, x: torch.Tensor) -> Inputs:
 
 def all_halves(dtype: torch.dtype) -> torch.Tensor:
     """Return all 65,536 numbers of a 16-bit type in ascending order, the NaNs last."""
-    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int32, device="cpu").to(torch.int16).view(dtype)
     return x[x.double().argsort(stable=True)]
 
 

@@ -20,7 +20,7 @@ from gelu_patch.checking.results import DeclaredBound, Direction, KernelCheck, S
 from gelu_patch.checking.tally import Tally, Truth
 from gelu_patch.checking.ulp import unit
 from gelu_patch.errors import UnknownName, UsageError
-from gelu_patch.kernels import Accepted, Bound, Kernel, Request, kernels
+from gelu_patch.kernels import Accepted, Bound, Kernel, Request, ask, kernels
 from gelu_patch.kernels.base import Function
 
 # Called with (inputs done, inputs in all).
@@ -85,7 +85,7 @@ class _Try:
     def __init__(
         self, kernel: Kernel, activation: Activation, dtype: torch.dtype, direction: Direction, device: str
     ) -> None:
-        answer = kernel.answer(Request(activation.name, device, dtype))
+        answer = ask(kernel, Request(activation.name, device, dtype))
         if not isinstance(answer, Accepted):
             raise UsageError(
                 f"kernel {kernel.name!r} does not compute {activation.name!r} on {device} in {dtype}",
@@ -131,7 +131,7 @@ class _Try:
 
     def _specials(self, truth_at: Formula) -> Iterator[SpecialValue]:
         named = specials(self.dtype)
-        x = torch.tensor(list(named.values()), dtype=torch.float64).to(self.dtype)
+        x = torch.tensor(list(named.values()), dtype=torch.float64, device="cpu").to(self.dtype)
         for name, each, y, truth in zip(
             named, x.tolist(), self.compute(x).tolist(), truth_at(x.double().numpy()).tolist(), strict=True
         ):

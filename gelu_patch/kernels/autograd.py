@@ -1,11 +1,12 @@
 """The one home of derivatives: how a compiled elementwise kernel meets autograd and everything around it.
 
-Served by the kernel: plain, dense or strided, CPU tensors in eager mode, of every size (so that a slice has the bits of
-the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else; and as an
-operator of PyTorch (``operator.py``) under `torch.compile`. Served by the ATen form, on every call anew: whatever
-PyTorch must see as its own operator. That is `torch.export` (other programs and exporters to ONNX know it), tracing,
-vmap and the other transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional,
-counting), tensor subclasses, other devices, dtypes and layouts.
+Served by the kernel: plain, dense or strided, tensors of its device in eager mode, of every size (so that a slice has
+the bits of the whole), with first derivatives by the kernel's own backward, which keeps the input and nothing else; and
+as an operator of PyTorch (``operator.py``) under `torch.compile`, where that is faster than what the compiler makes of
+the ATen form. Tensors of another device are served by the best kernel there. Served by the ATen form, on every call
+anew: whatever PyTorch must see as its own operator. That is `torch.export` (other programs and exporters to ONNX know
+it), tracing, vmap and the other transforms of `torch.func`, forward-mode derivatives, dispatch modes (fake, functional,
+counting), tensor subclasses, other dtypes and layouts.
 """
 
 from __future__ import annotations
@@ -15,10 +16,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 
 from gelu_patch.kernels import operator
 from gelu_patch.kernels.base import Function
+from gelu_patch.kernels.plain import CPU_KEYS, PLAIN_TYPES, is_transformed, plain
+from gelu_patch.kernels.select import best_function
+from gelu_patch.kernels.sums import Sums
+
+Launch = Callable[..., None]
+
+
+@dataclass(frozen=True, repr=False)
+class Gated:
+    """Launches of f(gate) * other: ``value(out, gate, other)``, ``slopes(by_gate, by_other, gate, other, grad)``."""
+
+    value: Launch
+    slopes: Launch
 
 
 @dataclass(frozen=True, repr=False)  # a compiler that looks at functions cannot read the generated one
@@ -26,7 +39,9 @@ class Elementwise:
     """The parts of a kernel: two launches over flat storage, and the ATen form of the same mathematics.
 
     ``value(out, x)`` fills out with f(x), ``slope(out, x, grad)`` with grad * f'(x). All their tensors are dense, of
-    one shape, stride and dtype; ``out`` may be one of the inputs.
+    one shape, stride, dtype and device; ``out`` may be one of the inputs. ``slope_with_sums``, where there is one,
+    also returns the sums of out over all but its last dimension, which a bias before f has for its gradient; its
+    tensors are contiguous. ``admits`` asks a further question about a tensor.
     """
 
     name: str
@@ -34,6 +49,13 @@ class Elementwise:
     value: Callable[[torch.Tensor, torch.Tensor], None]
     slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
     dtypes: frozenset[torch.dtype]
+    device: str = "cpu"
+    keys: frozenset[int] = CPU_KEYS
+    is_operator: bool = True  # in compiled code; otherwise the ATen form, from which a compiler makes its own
+    casts: bool = False  # whether it may follow a product whose dtype autocast chooses
+    admits: Callable[[torch.Tensor], bool] | None = None
+    slope_with_sums: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    gated: Gated | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return f(x), without a graph."""
@@ -53,68 +75,45 @@ class Elementwise:
         if torch.compiler.is_compiling():
             return operator.call(input, self.name) if _may_be_an_operator(self, input) else self.fallback(input)
         if not served(self, input):
-            return self.fallback(input)
+            return self.on(input)(input)
         if input.requires_grad and torch.is_grad_enabled():
             return _Value.apply(input, self)  # type: ignore[no-any-return, no-untyped-call]
         return _value(self, input)
+
+    def on(self, tensor: torch.Tensor) -> Function:
+        """Return what serves this activation where the tensor is, when that is elsewhere; here, the ATen form."""
+        if not isinstance(tensor, torch.Tensor) or tensor.device.type == self.device or not tensor.is_floating_point():
+            return self.fallback
+        return best_function(self.name, tensor.device.type, tensor.dtype)
 
 
 def _may_be_an_operator(kernel: Elementwise, tensor: torch.Tensor) -> bool:
     """What `served` asks, as far as a compiler can look into it."""
     return (
-        not torch.compiler.is_exporting()
-        and type(tensor) in _PLAIN_TYPES
-        and tensor.device.type == "cpu"
+        kernel.is_operator
+        and not torch.compiler.is_exporting()
+        and type(tensor) in PLAIN_TYPES
+        and tensor.device.type == kernel.device
         and tensor.dtype in kernel.dtypes
         and tensor.layout is torch.strided
         and not is_transformed()
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch's
-def is_transformed() -> bool:
-    """Whether a transform of torch.func or forward-mode differentiation is at work; a compiler asks when it traces."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
-
-
-def is_observed() -> bool:
-    """Whether somebody listens to, transforms or records operators."""
-    return bool(torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None or is_transformed())
-
-
 def served(kernel: Elementwise, *tensors: torch.Tensor) -> bool:
     """Whether these are ordinary tensors of its dtypes and nobody listens to, transforms or records operators."""
     dtypes = kernel.dtypes
     for tensor in tensors:  # a generator would take as long as all of the questions
-        if type(tensor) not in _PLAIN_TYPES or tensor.dtype not in dtypes:
+        if type(tensor) not in PLAIN_TYPES or tensor.dtype not in dtypes:
             return False
-    return plain(*tensors)
-
-
-def plain(*tensors: torch.Tensor) -> bool:
-    """Whether these are ordinary CPU tensors and nobody listens to, transforms or records operators."""
-    if is_observed():
+    if not plain(*tensors, allowed=kernel.keys):
         return False
-    keys = torch._C._dispatch_keys
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN_TYPES or keys(tensor).raw_repr() not in _PLAIN_KEYS:
-            return False
+    if kernel.admits is not None:
+        first = tensors[0]
+        for tensor in tensors:
+            if not kernel.admits(tensor) or tensor.device != first.device:
+                return False
     return True
-
-
-def _plain_keys() -> frozenset[int]:
-    """The dispatch keys of plain CPU tensors, with and without autograd.
-
-    Any other key stands for what raw memory does not show: a device, sparsity, quantisation, nesting, a pending sign, a
-    batch dimension of vmap in its old and new form, a Python dispatcher.
-    """
-    with torch.inference_mode():
-        inference = torch.empty(0)
-    return frozenset(torch._C._dispatch_keys(tensor).raw_repr() for tensor in (torch.empty(0), inference))
-
-
-_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
-_PLAIN_KEYS = _plain_keys()
 
 
 def _dense(tensor: torch.Tensor) -> bool:
@@ -178,12 +177,23 @@ class _Value(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, kernel: Elementwise) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.kernel = kernel
+        ctx.sums = Sums.requested(x) if kernel.slope_with_sums is not None else None
         return _value(kernel, x)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         (x,) = ctx.saved_tensors
-        return _slope_in_mode(ctx.kernel, grad, x), None
+        kernel: Elementwise = ctx.kernel
+        if (
+            ctx.sums is None
+            or kernel.slope_with_sums is None
+            or torch.is_grad_enabled()
+            or not (served(kernel, grad, x) and grad.dtype == x.dtype and x.is_contiguous() and x.numel())
+        ):
+            return _slope_in_mode(kernel, grad, x), None
+        out = torch.empty_like(x)
+        ctx.sums.give(out, kernel.slope_with_sums(out, x, grad.contiguous()))
+        return out, None
 
 
 class _Slope(torch.autograd.Function):

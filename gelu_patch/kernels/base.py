@@ -35,10 +35,14 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The kernel cannot, and why; ``next_step`` is what to type when that can be changed."""
+    """The kernel cannot, and why; ``next_step`` is what to type when that can be changed.
+
+    ``elsewhere``: it is made for another type of device, which is no news to anybody.
+    """
 
     reason: str
     next_step: str = ""
+    elsewhere: bool = False
 
 
 Answer = Accepted | Rejected

@@ -7,7 +7,6 @@ few bits pay where that output is kept in any case, or is kept changed (dropout 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from torch.nn import functional as F
 from gelu_patch.activations.base import activations
 from gelu_patch.activations.fewbit import STEPS, Steps
 from gelu_patch.activations.gelu import GELU
-from gelu_patch.kernels.autograd import is_transformed
 from gelu_patch.kernels.base import Accepted, Answer, Bound, Function, Kernel, Rejected, Request, register_kernel
 from gelu_patch.kernels.eager import EagerKernel
-from gelu_patch.kernels.select import select
+from gelu_patch.kernels.plain import is_transformed
+from gelu_patch.kernels.select import best_function
 
 # Codes are packed in groups that fill whole bytes: how many codes, how many bytes.
 _GROUP = {2: (4, 1), 3: (8, 3), 4: (2, 1)}
@@ -71,12 +70,7 @@ class FewBitKernel(Kernel):
 def _gelu(x: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
         return F.gelu(x)
-    return _best(x.device.type, x.dtype)(x)
-
-
-@cache
-def _best(device: str, dtype: torch.dtype) -> Function:
-    return select(Request(GELU.name, device, dtype)).kernel.function(GELU.name)
+    return best_function(GELU.name, x.device.type, x.dtype)(x)
 
 
 def _packed(x: torch.Tensor, steps: Steps) -> torch.Tensor:

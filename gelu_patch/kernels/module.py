@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gelu_patch.activations.base import activations
+from gelu_patch.environment import is_disabled
 from gelu_patch.kernels import recompute
 from gelu_patch.kernels.base import kernels
 from gelu_patch.kernels.eager import EagerKernel
@@ -40,7 +41,7 @@ class KernelActivation(nn.Module):
         self._find_function()
 
     def _find_function(self) -> None:
-        kernel = kernels.get(self.kernel)
+        kernel = kernels.get(EagerKernel.name if is_disabled(self.kernel) else self.kernel)
         self.function = kernel.function(self.activation)
         # C is beyond torch.jit.script, which compiles the ATen form where there is one.
         self.scriptable_function = EagerKernel.functions().get(self.activation, self.function)

@@ -29,7 +29,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from gelu_patch.kernels.autograd import is_observed
+from gelu_patch.kernels.plain import is_observed
 
 _autograd: Any = torch._C._autograd
 _TELLS_ITS_HOOKS = hasattr(_autograd, "_top_saved_tensors_default_hooks")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
+import torch
+
+from gelu_patch.environment import DISABLE_VARIABLE, is_disabled
 from gelu_patch.errors import UsageError
-from gelu_patch.kernels.base import Accepted, Answer, Kernel, Request, kernels
+from gelu_patch.kernels.base import Accepted, Answer, Function, Kernel, Rejected, Request, kernels
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,26 @@ class Selection:
         return "\n".join(lines)
 
 
+def ask(kernel: Kernel, request: Request) -> Answer:
+    """Return the kernel's answer, or that somebody turned it off."""
+    if is_disabled(kernel.name):
+        return Rejected(f"turned off by {DISABLE_VARIABLE}", f"take {kernel.name!r} out of {DISABLE_VARIABLE}")
+    return kernel.answer(request)
+
+
+@cache
+def best_function(activation: str, device: str, dtype: torch.dtype) -> Function:
+    """Return what computes ``activation`` fastest there. Raises UsageError when nothing does."""
+    return select(Request(activation, device, dtype)).kernel.function(activation)
+
+
 def select(request: Request) -> Selection:
     """Return the kernel of the highest priority that accepts ``request``, with the trace.
 
     Raises UsageError when no kernel does (an activation registered without a kernel).
     """
     candidates = sorted(kernels, key=lambda kernel: -kernel.priority)
-    trace = tuple((kernel.name, kernel.answer(request)) for kernel in candidates)
+    trace = tuple((kernel.name, ask(kernel, request)) for kernel in candidates)
     for kernel, (_, answer) in zip(candidates, trace, strict=True):
         if isinstance(answer, Accepted):
             return Selection(request, kernel, trace)

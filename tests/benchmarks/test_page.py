@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed_lib import linear_section, memory_section, models_section
-from benchmarks.speed_lib.names import AGAIN, COMPILED, MKL, MKL_AGAIN, ONEDNN, OURS, STOCK
+from benchmarks.speed_lib import gpu_section, linear_section, memory_section, models_section
+from benchmarks.speed_lib.names import AGAIN, COMPILED, F_GELU, MKL, MKL_AGAIN, ONEDNN, OURS, STOCK
 from benchmarks.speed_lib.page import page
 from benchmarks.speed_lib.ratios import Speed, effect, judge
 
@@ -144,10 +144,56 @@ def test_memory_says_of_each_bar_whether_it_was_reached():
 
 
 def test_the_page_counts_every_bar_and_names_what_is_missing(tmp_path):
-    assert page(tmp_path).count("\n\nNot measured.") == 4
+    assert page(tmp_path).count("\n\nNot measured.") == 5
     samples = {STOCK: times(1.0), AGAIN: times(1.0, seed=1), OURS: times(1.2)}
     content = {"pieces": {"gpt2:float32:infer:1": piece(samples)}}
     (tmp_path / "cpu_models.json").write_text(json.dumps(content))
     text = page(tmp_path)
     assert "Bars in all: missed 1, not measured 14." in text
     assert "Measured at abc on made up, 2 cores" in text
+
+
+def gpu_result(**pieces: dict) -> dict:
+    gpu = {"name": "made up", "architecture": "sm_90", "triton": "3", "cuda": "13"}
+    return {
+        "reached_a_gpu": True, "quick": False, "git": "abc", "environment": ENVIRONMENT, "machine": gpu,
+        "not_measured": {}, "pieces": {name.replace("_", ":"): each for name, each in pieces.items()},
+    }  # fmt: skip
+
+
+def gpu_rows(result: dict, row: str) -> list[str]:
+    text, _ = gpu_section.write(result)
+    return [line for line in text.splitlines() if line.startswith(f"| {row} |")]
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(1 / 3, "goal reached"), (1 / 2.3, "floor reached"), (1, "**MISSED**")])
+def test_a_gpu_is_judged_by_its_samples(ours, verdict):
+    samples = {STOCK: times(1.0), OURS: times(ours, seed=1)}
+    result = gpu_result(mlp_forward_768_8192={"samples": samples, "skipped": {}, "notes": {}})
+    first, second = gpu_rows(result, "G1")
+    assert f"| {verdict} |" in first
+    assert "| not measured |" in second
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(33, "goal reached"), (38, "floor reached"), (60, "**MISSED**")])
+def test_a_gpu_s_bytes_are_counted(kept, verdict):
+    notes = {"kept bytes": {STOCK: 100, OURS: kept}, "peak bytes": {STOCK: None, OURS: None}}
+    result = gpu_result(model_gpt2_train_autocast={"samples": {}, "skipped": {}, "notes": notes})
+    rows = gpu_rows(result, "G9")
+    assert f"| {verdict} |" in rows[2]
+    assert "not measured" in rows[0]
+
+
+def test_an_error_above_eager_s_misses_whatever_the_others_do():
+    good, bad = (
+        {OURS: {"value": e, "derivative": 1e-9}, F_GELU: {"value": 2e-7, "derivative": 1e-8}} for e in (1e-8, 3e-7)
+    )
+    notes = {"largest error": {"gelu, float32": good, "gelu_tanh, float32": bad}}
+    (row,) = gpu_rows(gpu_result(errors={"samples": {}, "skipped": {}, "notes": notes}), "G14")
+    assert "| **MISSED** |" in row
+
+
+def test_an_arm_that_was_left_out_says_why():
+    piece = {"samples": {STOCK: times(1.0), OURS: times(1.0)}, "skipped": {"Liger": "not installed"}, "notes": {}}
+    rows = gpu_rows(gpu_result(gated_3072=piece), "G11")
+    assert "not measured: not installed" in rows[0]

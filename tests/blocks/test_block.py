@@ -187,6 +187,14 @@ def test_surroundings_that_must_see_each_operation(surroundings, x, overwritten)
     assert not overwritten
 
 
+def test_a_default_device_is_no_reason(x, overwritten):
+    mlp = Mlp(nn.GELU()).eval()
+    patch_model(mlp, "gelu_fused")
+    with torch.no_grad(), torch.device("cpu"):
+        mlp(x)
+    assert overwritten
+
+
 def test_meta_tensors(x, overwritten):
     mlp = Mlp(nn.GELU()).eval().to("meta")
     patch_model(mlp, "gelu_fused")

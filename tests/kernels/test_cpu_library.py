@@ -69,6 +69,19 @@ def test_a_library_of_other_sources_or_other_mathematics(monkeypatch):
 
 
 @built
+def test_the_defaults_of_the_process_do_not_matter():
+    """A tensor of a default device or dtype must not reach the check: C gets its address."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert isinstance(load(), Library)
+    finally:
+        torch.set_default_dtype(before)
+    with torch.device("meta"):
+        assert isinstance(load(), Library)
+
+
+@built
 def test_levels_are_forced_by_name_and_only_those_of_the_processor():
     for level in library().native.levels():
         assert load(level).level == level

@@ -38,10 +38,10 @@ class CpuKernel(Kernel):
 
     def answer(self, request: Request) -> Answer:
         """Accept what the C code has, on a CPU, when the extension could be loaded."""
+        if request.device != "cpu":
+            return Rejected(f"it runs on CPUs, not on {request.device!r}", elsewhere=True)
         if request.activation not in ACTIVATIONS:
             return Rejected(f"it has no {request.activation!r}; it serves {', '.join(ACTIVATIONS)}")
-        if request.device != "cpu":
-            return Rejected(f"it runs on CPUs, not on {request.device!r}")
         if request.dtype not in ELEMENTS:
             return Rejected(f"it serves float32, bfloat16 and float16, not {request.dtype}")
         found = library()

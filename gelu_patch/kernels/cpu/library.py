@@ -107,7 +107,7 @@ def _checked(native: ModuleType, wanted: str) -> Library | Unavailable:
         return Unavailable(f"{VARIABLE}={wanted}: this processor has {', '.join(levels)}", f"unset {VARIABLE}")
     found = Library(native, level, levels[level], _share_threads(native))
     for activation, expected in _SAMPLES.items():
-        one = torch.ones(1)
+        one = torch.ones(1, dtype=torch.float32, device="cpu")  # whatever the defaults are
         found.run(activation, torch.float32, VALUE, one, one)
         if not abs(one.item() - expected) < 1e-6:
             return Unavailable(f"the C extension computes {activation}(1) = {one.item()}, not {expected}")

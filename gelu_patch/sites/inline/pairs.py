@@ -94,7 +94,12 @@ FRESH = "_gelu_patch_fresh"
 
 
 def times(gate: Any, other: Any) -> Any:
-    """``gate * other``, into ``gate`` when it is fresh, no gradient wants it and the result has its shape and dtype."""
+    """``gate * other``, into ``gate`` when it is fresh, no gradient wants it and the result has its shape and dtype.
+
+    A gate that is no tensor stands for one and multiplies itself.
+    """
+    if not isinstance(gate, torch.Tensor):
+        return gate * other
     if (
         torch.compiler.is_compiling()
         or vars(gate).pop(FRESH, None) is None
