@@ -82,14 +82,14 @@ def current_activations(model: nn.Module) -> dict[str, str]:
 def fallen_back(model: nn.Module) -> dict[str, str]:
     """Return, by site, why a kernel that was put there does not serve what the model is now; PyTorch's ops run instead.
 
-    A patched model that is moved to another device or dtype can come to that.
+    A patched model that is cast to another dtype can come to that.
     """
     reasons = {}
     for site in patched_sites(model):
         module = site.target
         assert isinstance(module, KernelActivation)
         answer = kernels.get(module.kernel).answer(request_at(model, site, module.activation))
-        if isinstance(answer, Rejected):
+        if isinstance(answer, Rejected) and not answer.elsewhere:  # elsewhere the best kernel of that device serves
             reasons[site.name] = answer.reason
     return reasons
 
