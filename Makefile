@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-transformers4 check format bench certificate schema clean
+.PHONY: help demo gallery test test-transformers4 check format bench certificate notebooks schema clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,9 @@ bench: $(VENV)/dev.installed  ## Measure what this package costs and how fast it
 certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all dtypes (about 25 minutes; docs/accuracy.md)
 	$(BIN)/gelu-patch verify --long --kernel cpu --json benchmarks/results/certificate.json
 	$(BIN)/python benchmarks/tables.py
+
+notebooks: $(VENV)/dev.installed  ## Run the notebooks and keep what they print (about two minutes)
+	$(BIN)/python tools/notebooks.py
 
 schema: $(VENV)/dev.installed  ## Write the JSON Schema of report.json that ships with the package
 	$(BIN)/python -m gelu_patch.reporting.schema

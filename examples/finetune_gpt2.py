@@ -1,7 +1,7 @@
 """Fine-tune a GPT-2 whole and with LoRA, each stock and patched, and read the verdicts.
 
 python examples/small_gpt2.py CORPUS ...                     # says how to make a trained GPT-2 where none can be loaded
-python examples/finetune_gpt2.py --max_train_steps 30        # a quick look
+python examples/finetune_gpt2.py --max_train_steps 30 --max_eval_samples 2        # a quick look
 python examples/finetune_gpt2.py --model_name_or_path gpt2 --train_file train.jsonl --validation_file dev.jsonl
 
 Here every arm is a run folder, as `gelu-patch train` writes them: with the training log, checkpoints and the model.
@@ -32,6 +32,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--validation_file", type=Path, default=HOME / "test.jsonl")
     parser.add_argument("--activation", default="gelu_fused", help="or relu, silu, gelu_quick, ...")
     parser.add_argument("--max_train_steps", type=int, default=200)
+    parser.add_argument("--max_eval_samples", type=int, help="held-out documents; default: all")
     parser.add_argument("--block_size", type=int, default=128)
     parser.add_argument("--lora_r", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -53,7 +54,7 @@ def main() -> None:
     """Train four arms and compare them two by two."""
     given = options()
     train = read_examples(given.train_file, labelled=False)
-    held_out = read_examples(given.validation_file, labelled=False)
+    held_out = read_examples(given.validation_file, labelled=False).first(given.max_eval_samples)
     # All weights, or adapters beside the attention of a frozen model: these need a higher rate.
     ways = {"full": (Lora(), 3e-4), "lora": (Lora(lora_r=given.lora_r), 2e-3)}
     for way, (lora, learning_rate) in ways.items():
