@@ -11,6 +11,8 @@ from nbclient.exceptions import CellExecutionError
 
 from tools.notebooks import MACHINE, NOTEBOOKS, TRAINED, cleaned, executed
 
+pytest.importorskip("matplotlib")
+
 # Numbers, the kernel that this machine has, and the widths of columns.
 _VARIES = re.compile(r"[-+]?\d[\d.,e+-]*|\b(cpu|eager)( \+ \w+)?\b|[\s─]+")
 
