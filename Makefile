@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs gallery ablation test test-transformers4 check format bench certificate schema clean
+.PHONY: help demo docs gallery ablation test test-transformers4 check format bench certificate notebooks schema clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -86,6 +86,9 @@ certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all
 
 docs: $(VENV)/dev.installed  ## The documentation as a site in build/docs (a broken link is an error)
 	$(BIN)/mkdocs build
+
+notebooks: $(VENV)/dev.installed  ## Run the notebooks and keep what they print (about two minutes)
+	$(BIN)/python tools/notebooks.py
 
 schema: $(VENV)/dev.installed  ## Write the JSON Schema of report.json that ships with the package
 	$(BIN)/python -m gelu_patch.reporting.schema

@@ -155,7 +155,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         found = measure(Path(work), arguments.only or ["eight processes", "two hosts"])
-    whole = {"created": now(), "batch": BATCH, "runs": found, "environment": fingerprint()}
+    # With --only, what is not measured now stays.
+    before = json.loads(arguments.output.read_text(encoding="utf-8"))["runs"] if arguments.output.is_file() else {}
+    whole = {"created": now(), "batch": BATCH, "runs": before | found, "environment": fingerprint()}
     arguments.output.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     for kind, result in found.items():
         print(kind, {key: value for key, value in result.items() if key != "losses"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import pytest
 
 from gelu_patch.demo.data import CHECKPOINT, SENTENCES
 from gelu_patch.errors import DataNotFound
+from gelu_patch.reporting.run_folder import RunFolder
+from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents, tiny_examples
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS_DATA = {"compare_two_runs.py"}
-NEEDS_ARGUMENTS = {"small_gpt2.py"}
+NEEDS_ARGUMENTS = {"small_gpt2.py", "finetune_bert.py", "finetune_gpt2.py"}
 
 
 def data_is_installed() -> bool:
@@ -50,6 +53,8 @@ EXPECTED = {
     "swap_some_layers.py": "left alone: cls.predictions.transform.transform_act_fn: outside where",
     "compare_two_runs.py": "relu: ",
     "small_gpt2.py": "to beat: ",
+    "finetune_bert.py": "verdict on gelu_fused: INCONCLUSIVE, exit code 3",
+    "finetune_gpt2.py": "verdict on full fine-tuning with gelu_fused: ",
 }
 
 
@@ -75,6 +80,48 @@ def test_a_small_gpt2_of_a_corpus(tmp_path):
     assert EXPECTED["small_gpt2.py"] in found
     assert "19 texts to train on, 2 held out" in found
     assert sorted(path.name for path in out.iterdir()) == ["init", "test.jsonl", "train.jsonl"]
+
+
+def flags(**given: object) -> list[str]:
+    return [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+
+
+@pytest.mark.slow
+def test_fine_tuning_a_bert(tmp_path):
+    examples, table, out = tiny_examples(60), tmp_path / "table.csv", tmp_path / "out"
+    with table.open("w", newline="") as file:
+        rows = zip(examples.ids, examples.texts, examples.labels, strict=True)
+        csv.writer(file).writerows([("id", "text", "label"), *rows])
+    found = run(
+        "examples/finetune_bert.py",
+        *flags(model_name_or_path=save_tiny_bert(tmp_path / "bert"), train_file=table, validation_file=table),
+        *flags(max_train_steps=3, output_dir=out),
+    )
+    assert EXPECTED["finetune_bert.py"] in found
+    assert "2 of 2 GELU sites to patch" in found
+    assert "gelu_fused, seed 0: accuracy" in found
+    for arm in ("stock", "gelu_fused"):
+        report = RunFolder.open(out / arm / "seed-0").report
+        assert [(each.seed, each.steps) for each in report.training.per_seed] == [(0, 3)]
+        assert (out / arm / "seed-0" / "model" / "model.safetensors").is_file()
+    assert {path.name for path in out.iterdir()} >= {"report.json", "report.md", "report.html"}
+
+
+@pytest.mark.slow
+def test_fine_tuning_a_gpt2_whole_and_with_lora(tmp_path):
+    documents, out = tmp_path / "documents.txt", tmp_path / "out"
+    documents.write_text("\n\n".join(tiny_documents(40).texts))
+    command = (
+        "examples/finetune_gpt2.py",
+        *flags(model_name_or_path=save_tiny_gpt2(tmp_path / "gpt2"), train_file=documents, validation_file=documents),
+        *flags(max_train_steps=3, block_size=16, lora_r=2, output_dir=out),
+    )
+    found = run(*command)
+    assert EXPECTED["finetune_gpt2.py"] in found
+    assert "verdict on lora fine-tuning with gelu_fused: " in found
+    assert (out / "lora-gelu_fused" / "model" / "adapter_config.json").is_file()
+    assert not (out / "full-gelu_fused" / "model" / "adapter_config.json").exists()
+    assert run(*command).count("finished before") == 4  # the same command again trains nothing
 
 
 @real

@@ -60,6 +60,8 @@ def check_device(name: str) -> None:
 
 def print_run(run: RunFolder) -> None:
     """Print what a run measured, and where it is."""
+    from gelu_patch.reporting.wording import binary_size, place_text
+
     report = run.report
     for each in report.quality:
         interval = f" [{each.ci[0]:.4f}, {each.ci[1]:.4f}]" if each.ci else ""
@@ -67,6 +69,10 @@ def print_run(run: RunFolder) -> None:
     for training in report.training.per_seed if report.training else []:
         if training.final_loss is not None:
             out.print(f"{'final training loss':<22} {training.final_loss:.4f}  {training.steps} steps")
+    for memory in report.memory:
+        if memory.saved_for_backward_bytes is not None:
+            size = binary_size(memory.saved_for_backward_bytes)
+            out.print(f"{'saved for backward':<22} {size}  {place_text(memory.phase, memory.shape)}")
     for warning in report.warnings:
         err.print(f"note: {warning}")
     out.print(f"run folder: {run.path}")

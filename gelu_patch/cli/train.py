@@ -59,7 +59,8 @@ def train(
     from gelu_patch.runs.train import TrainingJob, train_run
     from gelu_patch.runs.training_report import require_converged
     from gelu_patch.tasks import read_examples, tasks
-    from gelu_patch.training.processes import check_launch, is_first_process
+    from gelu_patch.training.launch import check_launch
+    from gelu_patch.training.processes import is_first_process
 
     check_launch()
     RunFolder(output_dir).check_free(overwrite=overwrite_output_dir)

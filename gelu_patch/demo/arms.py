@@ -10,6 +10,7 @@ from rich.console import Console
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
 from gelu_patch.demo.settings import Settings
 from gelu_patch.environment import best_device
+from gelu_patch.reporting.performance import with_measured
 from gelu_patch.reporting.run_folder import CONFIG, RunFolder
 from gelu_patch.reporting.schema import Report
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
@@ -96,7 +97,8 @@ def measure(stock: RunFolder, settings: Settings, progress: Progress) -> Benchma
 
 def attach(run: RunFolder, measured: Benchmark, arm: str) -> None:
     """Put what was measured for ``arm`` into the run's report; what a swap could gain at most belongs to stock."""
-    found = {"latency": measured.latency[arm], "memory": measured.memory[arm], "energy": measured.energy[arm]}
+    memory = with_measured(run.report.memory, measured.memory[arm])
+    found = {"latency": measured.latency[arm], "memory": memory, "energy": measured.energy[arm]}
     if arm == STOCK:
         found["activation_share"] = measured.activation_share
     run.write_report(run.report.model_copy(update=found))

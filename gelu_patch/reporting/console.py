@@ -56,7 +56,8 @@ def comparison_view(comparison: Comparison, arms: Sequence[Arm] = ()) -> Rendera
 def comparison_text(comparison: Comparison, arms: Sequence[Arm] = (), *, width: int = 120) -> str:
     """Return the comparison as plain text without colours, at most ``width`` columns wide."""
     target = io.StringIO()
-    console = Console(file=target, width=width, color_system=None, legacy_windows=False)
+    # In a notebook rich would show the text at once, and leave none.
+    console = Console(file=target, width=width, color_system=None, legacy_windows=False, force_jupyter=False)
     console.print(comparison_view(comparison, arms))
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()).strip("\n")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gelu_patch.errors import NotComparable, UsageError
 from gelu_patch.reporting.policy import margin_of
-from gelu_patch.reporting.schema import Energy, LatencyResult, MemoryResult, Policy, Report, Subject
+from gelu_patch.reporting.schema import Energy, LatencyResult, Memory, MemoryResult, Policy, Report, Subject
 from gelu_patch.reporting.states import latency_state, memory_state
 
 
@@ -95,5 +95,12 @@ def with_bench(report: Report, bench: Report) -> Report:
             why=f"its arms are: {', '.join(arm.name for arm in bench.arms)}",
             next_step=f"gelu-patch bench MODEL --to {target}",
         )
-    found = {"latency": arm.latency, "memory": arm.memory, "energy": arm.energy or Energy()}
+    memory = with_measured(report.memory, arm.memory)
+    found = {"latency": arm.latency, "memory": memory, "energy": arm.energy or Energy()}
     return report.model_copy(update={**found, "activation_share": bench.activation_share})
+
+
+def with_measured(own: Sequence[Memory], measured: Sequence[Memory]) -> list[Memory]:
+    """Return what was measured, and after it what a run counted itself in other places, such as its training step."""
+    places = {(entry.phase, entry.shape) for entry in measured}
+    return [*measured, *(entry for entry in own if (entry.phase, entry.shape) not in places)]

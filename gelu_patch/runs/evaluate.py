@@ -20,7 +20,7 @@ from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.resume import Resumable
 from gelu_patch.runs.shards import SECONDS_BETWEEN_SHARDS
-from gelu_patch.runs.world import World, check_count
+from gelu_patch.runs.world import World
 from gelu_patch.tasks.base import tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.evaluate import Evaluation, Prepared, prepare
@@ -28,6 +28,7 @@ from gelu_patch.tasks.noise import NOISE_EXAMPLES
 from gelu_patch.timing.arms import STOCK
 from gelu_patch.timing.devices import require_device
 from gelu_patch.training.adapters import load_adapter
+from gelu_patch.training.launch import check_launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def evaluate_run(
     on Ctrl-C, and what loading, patching and evaluating raise.
     """
     world = World.from_environment()
-    check_count(world.count, job.num_processes)
+    check_launch(asked=job.num_processes, found=world.count)
     source = RunFolder(job.source)
     trained = source.report if source.has_report else None
     if output_dir is None:

@@ -12,10 +12,11 @@ from gelu_patch.patching import patch_model
 from gelu_patch.reporting.lock import run_lock
 from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.runs.job import Job
-from gelu_patch.runs.world import World, check_count
+from gelu_patch.runs.world import World
 from gelu_patch.tasks.base import tasks
 from gelu_patch.timing.arms import STOCK
 from gelu_patch.timing.devices import require_device
+from gelu_patch.training.launch import check_launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def lm_eval_run(job: LmEvalJob, output_dir: str | Path | None, *, overwrite: boo
     if output_dir is None:
         raise UsageError("this evaluation needs an --output_dir", next_step="--output_dir runs/NAME")
     world = World.from_environment()
-    check_count(world.count, 1)
+    check_launch(asked=1, found=world.count)
     folder = RunFolder(output_dir)
     folder.check_free(overwrite=overwrite)
     device = world.device(job.device)

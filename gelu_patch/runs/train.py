@@ -16,9 +16,10 @@ from gelu_patch.errors import Interrupted, InvalidMeasurement
 from gelu_patch.patching import check_ranks, save_patched
 from gelu_patch.reporting.files import writable, write_text
 from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder
-from gelu_patch.reporting.schema import SeedRun, Training
+from gelu_patch.reporting.schema import Memory, SeedRun, Training
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.training_job import TrainingJob, load_for_training, prepare_model
+from gelu_patch.runs.training_memory import step_memory
 from gelu_patch.runs.training_report import training_report, with_evaluation
 from gelu_patch.tasks.base import Encoded, LoadedModel, tasks
 from gelu_patch.tasks.data import TextExamples
@@ -92,7 +93,7 @@ class _Run:
         summary = self._fine_tune(loaded, data, saving, about)
         if is_sharded(loaded.model):
             loaded = self._gathered(loaded)
-        self.processes.first_only(lambda: self._finish(loaded, summary, started))
+        self.processes.first_only(lambda: self._finish(loaded, data, summary, started))
         return self.folder
 
     def _encode(self, loaded: LoadedModel) -> Encoded:
@@ -180,7 +181,7 @@ class _Run:
         whole.model.load_state_dict(weights)
         return whole
 
-    def _finish(self, loaded: LoadedModel, summary: SeedRun, started: float) -> None:
+    def _finish(self, loaded: LoadedModel, data: Encoded, summary: SeedRun, started: float) -> None:
         """Save the model, evaluate it, and write the report last."""
         job, folder = self.job, self.folder
         _save_model(loaded, folder)
@@ -190,7 +191,8 @@ class _Run:
             per_seed=[summary],
             processes=self.processes.count,
         )
-        report = training_report(job, loaded, training, self.notes, started)
+        memory = self._step_memory(loaded, data)
+        report = training_report(job, loaded, training, memory, self.notes, started)
         try:
             if job.validation is not None:
                 evaluation = self._evaluate(loaded, job.validation)
@@ -203,6 +205,23 @@ class _Run:
             folder.write_report(report)
             raise
         folder.write_report(report)
+
+    def _step_memory(self, loaded: LoadedModel, data: Encoded) -> list[Memory]:
+        job = self.job
+        try:
+            found = step_memory(
+                loaded.model,
+                data,
+                job.recipe,
+                tasks.get(job.task).loss,
+                processes=self.processes.count,
+                autocast=self.accelerator.autocast,
+            )
+        except RuntimeError as error:  # a model may forbid saved-tensor hooks, and its training is done
+            why = str(error).splitlines()[0]
+            self.notes.append(f"what a training step keeps for its backward was not counted: {why}")
+            return []
+        return [found]
 
     def _evaluate(self, loaded: LoadedModel, data: TextExamples, noise_examples: int = NOISE_EXAMPLES) -> Evaluation:
         job = self.job

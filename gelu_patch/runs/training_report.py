@@ -9,14 +9,19 @@ import uuid
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.errors import InvalidMeasurement
 from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder, now
-from gelu_patch.reporting.schema import Environment, Report, SeedRun, Tool, Training
+from gelu_patch.reporting.schema import Environment, Memory, Report, SeedRun, Tool, Training
 from gelu_patch.runs.training_job import TrainingJob
 from gelu_patch.tasks.base import LoadedModel
 from gelu_patch.tasks.describe import describe_data, describe_model
 
 
 def training_report(
-    job: TrainingJob, loaded: LoadedModel, training: Training, notes: list[str], started: float
+    job: TrainingJob,
+    loaded: LoadedModel,
+    training: Training,
+    memory: list[Memory],
+    notes: list[str],
+    started: float,
 ) -> Report:
     """Return the report of a run that began at ``started`` (of ``time.perf_counter``)."""
     subject = describe_model(loaded.model)
@@ -30,6 +35,7 @@ def training_report(
         subject=subject.model_copy(update={"model": job.model_label or job.model_name_or_path}),
         data=describe_data(job.train, loaded.tokenizer, loaded.labels),
         training=training,
+        memory=memory,
         environment=Environment(**fingerprint()),
         files={"log": TRAINING_LOG, "config": CONFIG, "model": MODEL},
         warnings=[*loaded.notes, *notes, *(_how_it_diverged(run) for run in training.per_seed if run.diverged)],

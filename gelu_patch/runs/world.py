@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-import psutil
 import torch.distributed as dist
 
 from gelu_patch.environment import best_device
-from gelu_patch.errors import EnvironmentProblem
 from gelu_patch.training.processes import Processes
 
 PATIENCE = timedelta(hours=12)  # one process may be much slower than another
-_ASKED = re.compile(r"--(?:num[_-]processes|nproc[_-]per[_-]node)=?(\d*)$")
 
 
 @dataclass(frozen=True)
@@ -55,39 +51,3 @@ class World(Processes):
         """Wait until all processes are here."""
         if self.count > 1:
             dist.barrier()
-
-
-def check_count(running: int, asked: int | None) -> None:
-    """Raise EnvironmentProblem when fewer or more processes run than were asked for.
-
-    ``asked`` is what this program was told; what its launcher was told is read from the launcher's command line:
-    ``accelerate launch --cpu --num_processes 2`` starts one process and says nothing.
-    """
-    for who, number in (("--num_processes of this command", asked), ("the launcher's command line", _launched())):
-        if number is not None and number != running:
-            raise EnvironmentProblem(
-                f"{number} processes were asked for and {running} run" + ("s" if running == 1 else ""),
-                where=who,
-                why="accelerate launch --cpu starts one process however many it is asked for" if running == 1 else None,
-                next_step=f"torchrun --nproc_per_node {number} -m gelu_patch eval ...",
-            )
-
-
-def _launched() -> int | None:
-    try:
-        parents = psutil.Process().parents()[:3]
-        commands = [parent.cmdline() for parent in parents]
-    except psutil.Error:
-        return None
-    launchers = [command for command in commands if any("accelerate" in part for part in command[:4])]
-    return next((asked for command in launchers if (asked := asked_for(command)) is not None), None)
-
-
-def asked_for(command: Sequence[str]) -> int | None:
-    """Return the number of processes that a launcher's command line asks for, or None."""
-    for part, after in zip(command, [*command[1:], ""], strict=True):
-        found = _ASKED.match(part)
-        number = found and (found.group(1) or after)
-        if number and number.isdigit():
-            return int(number)
-    return None

@@ -66,5 +66,7 @@ def as_text(renderable: Any, width: int = 200) -> str:
     from rich.console import Console
 
     target = io.StringIO()
-    Console(file=target, width=width, no_color=True, highlight=False, soft_wrap=True).print(renderable)
+    # In a notebook rich would show the text at once and leave none; with FORCE_COLOR it would put escapes into it.
+    console = Console(file=target, width=width, color_system=None, highlight=False, soft_wrap=True, force_jupyter=False)
+    console.print(renderable)
     return "\n".join(line.rstrip() for line in target.getvalue().rstrip().splitlines())

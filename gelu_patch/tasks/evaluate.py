@@ -17,7 +17,7 @@ from gelu_patch.errors import DataError
 from gelu_patch.reporting.drift import Drift
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import DRIFT, NOISE, PREDICTIONS, RunFolder, now
-from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, Subject, Tool
+from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, SeedRun, Subject, Tool, Training
 from gelu_patch.tasks.answers import Answers, AnswerSheet
 from gelu_patch.tasks.base import DEFAULT_TASK, Encoded, Task, tasks
 from gelu_patch.tasks.data import TextExamples, read_examples
@@ -121,6 +121,7 @@ def evaluate_model(
     seed: int | None = None,
     data_seed: int = 0,
     noise_examples: int = NOISE_EXAMPLES,
+    training: SeedRun | None = None,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
     """Run ``model`` over ``data`` in evaluation mode and measure its quality; the model is left as it was.
@@ -128,8 +129,10 @@ def evaluate_model(
     ``data`` are examples, or what ``read_examples`` reads: a file, a ``datasets`` folder or a ``datasets.Dataset``.
     ``labels`` are the classes in the order of the logits, by default those of ``model.config``. ``max_length`` is by
     default the task's, or what the model takes if that is less; ``stride`` is for tasks that cut documents into
-    windows. ``seed`` says which training run made the model, for the report; ``data_seed`` decides which tokens are
-    hidden. ``noise_examples`` are predicted again in other batches. ``on_batch`` is called with (items done, all).
+    windows. ``training`` is what ``finetune`` returned for this model: models that were trained apart are compared only
+    if their reports say so. ``seed`` is that of the training, where only that is known; ``data_seed`` decides which
+    tokens are hidden. ``noise_examples`` are predicted again in other batches. ``on_batch`` is called with (items done,
+    all).
 
     Raises DataError for labels that the model does not know, UnsupportedModel when the model cannot do this task,
     and InvalidMeasurement when it answers with NaN or infinity.
@@ -144,7 +147,7 @@ def evaluate_model(
         batch_size=batch_size,
         max_length=max_length,
         stride=stride,
-        seed=seed,
+        seed=seed if training is None else training.seed,
         data_seed=data_seed,
     )
     sheet = AnswerSheet(len(prepared.encoded))
@@ -152,7 +155,10 @@ def evaluate_model(
         sheet.put(indices, answers)
         if on_batch is not None:
             on_batch(sheet.done, sheet.n)
-    return prepared.finish(sheet, started=started, noise_examples=noise_examples)
+    evaluation = prepared.finish(sheet, started=started, noise_examples=noise_examples)
+    if training is not None:
+        evaluation.report.training = Training(per_seed=[training])
+    return evaluation
 
 
 def prepare(

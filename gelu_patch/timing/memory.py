@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 
@@ -18,7 +18,12 @@ from gelu_patch.timing.shapes import Shape
 
 
 def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
-    """Run two forwards in training mode and count what one keeps for backward.
+    """Run two forwards on ``inputs`` in training mode and count what one keeps for backward; see ``saved_by``."""
+    return saved_by(lambda: model(**inputs), model, "forward_backward", shape)
+
+
+def saved_by(forward: Callable[[], object], model: nn.Module, phase: str, shape: Shape) -> Memory:
+    """Call ``forward``, which runs ``model``, twice in training mode and count what one call keeps for backward.
 
     Bytes are those of distinct storages, without parameters and buffers, and without what backward will compute again
     (``gelu_patch.memory``). For the activation sites, a storage is counted once a site: its input, which a Linear made,
@@ -26,11 +31,11 @@ def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
     surroundings and are counted in the total only.
     """
     whole, by_site = _Ledger(model), _Ledger(model)
-    _run(model, inputs, whole.watching())
-    _run(model, inputs, by_site.watching_sites(model))
+    _run(forward, model, whole.watching())
+    _run(forward, model, by_site.watching_sites(model))
     per_site = by_site.per_site.values()
     return Memory(
-        phase="forward_backward",
+        phase=phase,
         shape=shape,
         saved_for_backward_bytes=sum(whole.total.values()),
         activation_saved_bytes=sum(sum(sizes.values()) for sizes in per_site),
@@ -38,10 +43,11 @@ def measure_saved(model: nn.Module, inputs: Inputs, shape: Shape) -> Memory:
     )
 
 
-def _run(model: nn.Module, inputs: Inputs, watching: AbstractContextManager[None]) -> None:
+def _run(forward: Callable[[], object], model: nn.Module, watching: AbstractContextManager[None]) -> None:
     with modes_restored(model), watching, torch.random.fork_rng(), torch.enable_grad():
         # The output is held until the end: storages that are freed early would be given out, and counted, twice.
-        output = model.train()(**inputs)
+        model.train()
+        output = forward()
     del output
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gelu_patch.environment import best_device
 from gelu_patch.errors import MissingExtra, UsageError
-from gelu_patch.training.processes import check_count, check_launch
+from gelu_patch.training.launch import check_launch
 from gelu_patch.training.recipe import Recipe
 
 # The first process evaluates and writes while the others wait.
@@ -21,8 +21,8 @@ PATIENCE = timedelta(hours=6)
 def check_can_train(recipe: Recipe) -> None:
     """Raise what would stop a run of this recipe here; cheap, so it can be asked before anything is loaded.
 
-    MissingExtra without accelerate, UsageError for fp16 without a GPU and for a launcher that started fewer processes
-    than it was asked for.
+    MissingExtra without accelerate, UsageError for fp16 without a GPU, EnvironmentProblem for a launcher that started
+    fewer processes than it was asked for.
     """
     if importlib.util.find_spec("accelerate") is None:
         raise MissingExtra.of("accelerate", "train", "fine-tuning")
@@ -39,8 +39,8 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
     state. What this run put there is removed at the end, so that the next run may use another precision; an
     Accelerator of the caller's own is left alone.
 
-    Raises MissingExtra without accelerate, and UsageError for fp16 on a CPU, when a launcher started fewer processes
-    than it was asked for, and when an Accelerator of the caller has other settings.
+    Raises MissingExtra without accelerate, EnvironmentProblem when fewer processes run than were asked for, and
+    UsageError for fp16 on a CPU and when an Accelerator of the caller has other settings.
     """
     check_can_train(recipe)
     from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
@@ -61,7 +61,7 @@ def accelerator_for(recipe: Recipe) -> Iterator[Any]:
             next_step="use the settings of the Accelerator that this process has, or drop --bf16 and --fp16",
         ) from error
     try:
-        check_count(accelerator.num_processes)
+        check_launch(found=accelerator.num_processes)
         _check_sharding(accelerator)
         yield accelerator
     finally:

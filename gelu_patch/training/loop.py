@@ -65,8 +65,8 @@ def finetune(
     times the ``gradient_accumulation_steps``, to rounding.
 
     Raises UsageError when the recipe cannot be run here or a checkpoint is of another run, PatchConflict when the
-    processes have different patches, EnvironmentProblem when a checkpoint cannot be written, and MissingExtra without
-    accelerate.
+    processes have different patches, EnvironmentProblem when a checkpoint cannot be written or fewer processes run than
+    were asked for, and MissingExtra without accelerate.
     """
     lengths = list(data.lengths)
     if not lengths:

@@ -1,4 +1,4 @@
-"""The processes of one run: whether they are as many as were asked for, and what only the first one does."""
+"""The processes of one run, and what only the first one does."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from gelu_patch.errors import GeluPatchError, UsageError
+from gelu_patch.errors import GeluPatchError
 
 T = TypeVar("T")
-
-_RIGHT_LAUNCHES = (
-    "torchrun --nproc_per_node N -m gelu_patch train ..., or "
-    "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N -m gelu_patch train ... (without --cpu)"
-)
 
 
 @dataclass(frozen=True)
@@ -71,33 +66,3 @@ class Processes:
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this is the process that prints; to be asked before the processes have found each other."""
     return environment.get("RANK", "0") == "0"
-
-
-def check_launch(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise UsageError when a launcher was asked for several processes and silently started one.
-
-    ``accelerate launch --cpu --num_processes 2`` does that: it sets the address at which several processes would
-    meet, and starts one without a number.
-    """
-    asked_for_several = "MASTER_ADDR" in environment and "ACCELERATE_MIXED_PRECISION" in environment
-    if asked_for_several and "WORLD_SIZE" not in environment and not _started_by_mpi(environment):
-        raise UsageError(
-            "accelerate launch was asked for several processes and started one",
-            why="without --multi_gpu, or with --cpu, it starts a single process, without a word",
-            next_step=_RIGHT_LAUNCHES,
-        )
-
-
-def check_count(count: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise UsageError when the processes that found each other are not those that were started."""
-    started = int(environment.get("WORLD_SIZE", "1"))
-    if count != started and not _started_by_mpi(environment):
-        raise UsageError(
-            f"{started} processes were started, and {count} found each other",
-            why="every process would train on its own, on all of the data",
-            next_step=_RIGHT_LAUNCHES,
-        )
-
-
-def _started_by_mpi(environment: Mapping[str, str]) -> bool:
-    return any(name in environment for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"))

@@ -100,8 +100,8 @@ def test_a_launcher_that_started_one_process_instead_of_several(train, monkeypat
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     done = train()
-    assert done.code == 2
-    assert "asked for several processes and started one" in done.err
+    assert done.code == 6
+    assert "several processes were asked for and 1 runs" in done.err
 
 
 def test_a_flag_whose_value_may_be_left_out():

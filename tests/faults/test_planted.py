@@ -539,6 +539,15 @@ FAULTS = {
         "import gelu_patch.reporting.model_card as m; m._with_section = lambda text, section, path: section",
         "tests/reporting/test_model_card.py::test_the_rest_of_a_card_stays",
     ),
+    "counting what a step keeps in a way that keeps a patch from keeping less": (
+        "import gelu_patch.timing.memory as m; from torch.autograd.graph import saved_tensors_hooks\n"
+        "m.observing = lambda see: saved_tensors_hooks(lambda t: (see(t), t)[1], lambda t: t)",
+        "tests/runs/test_training_memory.py::test_stock_against_patched_in_the_report",
+    ),
+    "a launcher that is believed": (
+        "import gelu_patch.training.launch as m; m._claims = lambda asked, environment: iter(())",
+        "tests/training/test_launch.py::test_one_process_where_several_were_asked_for",
+    ),
 }
 
 

@@ -58,6 +58,13 @@ def test_the_verdict_comes_last_and_whole(comparisons: list[Comparison]) -> None
         assert " ".join(end.split()) == " ".join(comparison.headline.split())
 
 
+def test_in_a_notebook_its_text_is_still_a_text(comparisons: list[Comparison], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [comparison_text(comparison) for comparison in comparisons]
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert [comparison_text(comparison) for comparison in comparisons] == plain
+
+
 def test_a_name_is_not_markup() -> None:
     text = comparison_text(compare_runs(made_up.run(n=50), made_up.run("x", n=50), title="[red]bold[/red] :boom:"))
     assert text.startswith("[red]bold[/red] :boom:")

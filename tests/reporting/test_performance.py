@@ -38,6 +38,13 @@ def test_each_arm_gets_the_times_of_its_target(bench):
     assert attached.memory == [Memory(phase="forward")]
 
 
+def test_what_a_training_counted_itself_stays_beside_what_the_bench_measured(bench):
+    counted = Memory(phase="train", shape=(2, 8), saved_for_backward_bytes=5)
+    replaced = Memory(phase="forward", weights_bytes=7)
+    attached = with_bench(report("train", "relu", memory=[counted, replaced]), bench)
+    assert attached.memory == [Memory(phase="forward"), counted]
+
+
 def test_what_the_bench_did_not_measure_is_refused(bench):
     with pytest.raises(UsageError, match="did not measure 'silu'"):
         with_bench(report("eval", "silu"), bench)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -27,6 +28,17 @@ def axes(monkeypatch: pytest.MonkeyPatch) -> Any:
         return list(figures[-1].axes)
 
     return paint_of
+
+
+def test_in_a_notebook_a_plot_shows_itself(full_report: Report) -> None:
+    plot = training.training_plot(full_report.arms)
+    assert plot is not None
+    root = ElementTree.fromstring(plot._repr_svg_())  # a whole document: names of other namespaces would fail
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert float(root.attrib["width"]) > 100
+    assert "var(" in plot.svg
+    assert "var(" not in plot._repr_svg_()
+    assert len(repr(plot)) < 120
 
 
 def _vertical(panel: Any, colour: str) -> list[float]:

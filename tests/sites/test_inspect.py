@@ -19,6 +19,14 @@ def test_a_model_without_gelu_says_what_it_has():
     assert str(census) == "no GELU in LlamaForCausalLM; its activations are: silu x2"
 
 
+def test_in_a_notebook_its_text_is_still_a_text_without_escapes(monkeypatch):
+    plain = str(inspect_model(tiny_bert(), tokens()))
+    assert "\033" not in plain
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does, and many a CI
+    assert str(inspect_model(tiny_bert(), tokens())) == plain
+
+
 def test_the_census_is_json():
     content = json.loads(json.dumps(inspect_model(tiny_bert(), tokens()).to_dict()))
     assert content["traced"] is True

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from gelu_patch.errors import DataError, InvalidMeasurement, OutputExists
+from gelu_patch.errors import DataError, InvalidMeasurement, NotComparable, OutputExists
 from gelu_patch.patching import patch_model
+from gelu_patch.reporting.outcome import compare
 from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.schema import SeedRun
 from gelu_patch.tasks import LoadedModel, TextExamples, evaluate_model, metrics, weights_sha256
+from gelu_patch.tasks.evaluate import Evaluation
 
 
 def test_quality_follows_from_the_predictions(loaded: LoadedModel, examples: TextExamples) -> None:
@@ -54,6 +57,25 @@ def test_the_report_says_what_was_run(loaded: LoadedModel, examples: TextExample
     assert report.protocol is not None
     assert (report.protocol.batch_size, report.protocol.max_length, report.protocol.seed) == (7, 9, 4)
     assert report.environment.packages["torch"]
+
+
+def test_models_that_were_trained_apart_are_comparable_when_the_evaluation_is_told(
+    loaded: LoadedModel, examples: TextExamples
+) -> None:
+    def evaluated(training: SeedRun | None) -> Evaluation:
+        return evaluate_model(loaded.model, data=examples, tokenizer=loaded.tokenizer, training=training)
+
+    before, told = evaluated(None), evaluated(SeedRun(seed=3, steps=2))
+    assert before.report.training is None
+    assert told.report.training is not None
+    assert [run.steps for run in told.report.training.per_seed] == [2]
+    assert told.report.protocol is not None
+    assert told.report.protocol.seed == 3
+    with torch.no_grad():
+        next(loaded.model.parameters()).add_(1e-3)
+    with pytest.raises(NotComparable, match="neither says that it was trained"):
+        compare(before, evaluated(None))
+    assert compare(told, evaluated(SeedRun(seed=3, steps=2))).comparison.comparable
 
 
 def test_saved_and_read_back(loaded: LoadedModel, examples: TextExamples, tmp_path: Path) -> None:

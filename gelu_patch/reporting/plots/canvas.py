@@ -56,13 +56,27 @@ _STYLE: dict[str, object] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plot:
     """A drawing, what it shows in words, and its numbers."""
 
     svg: str
     alt: str
     table: Table
+
+    def __repr__(self) -> str:
+        return f"Plot({clip(self.alt, 100)})"
+
+    def _repr_svg_(self) -> str:
+        """Return the drawing as a document of its own, in the light colours: notebooks call this to show it."""
+        size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', self.svg)
+        width, height = size.groups() if size else ("100%", "100%")
+        return re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", self.svg).replace(
+            "<svg ",
+            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
+            f'height="{height}" style="background: #ffffff; stroke-linejoin: round" ',
+            1,
+        )
 
 
 def series_colour(position: int) -> str:
