@@ -39,7 +39,8 @@ def ablate(
     from gelu_patch.runs.ablation import ablate as run_ablation
     from gelu_patch.runs.ablation_plan import AblationPlan
     from gelu_patch.runs.progress import ConsoleProgress, Silent
-    from gelu_patch.training.processes import check_launch, is_first_process
+    from gelu_patch.training.launch import check_launch
+    from gelu_patch.training.processes import is_first_process
 
     if resume and overwrite_output_dir:
         raise UsageError("--resume keeps the runs that --overwrite_output_dir replaces", next_step="use one of them")
