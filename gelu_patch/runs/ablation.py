@@ -69,6 +69,7 @@ class _Ablating:
         runs = first_only(lambda: plan.runs(overwrite=overwrite))
         if not (resume or overwrite):
             _refuse_begun(plan, runs)
+        first_only(lambda: _refuse_other_processes(runs, self.processes.count))
         todo = [run for run in runs if run.state != "finished"]
         if todo:
             _check_arms(plan)
@@ -143,6 +144,21 @@ def _refuse_begun(plan: AblationPlan, runs: Sequence[PlannedRun]) -> None:
             why=f"{finished} of them are finished, perhaps by another version or on another machine",
             next_step="add --resume to keep them and go on, or --overwrite_output_dir to make all runs anew",
         )
+
+
+def _refuse_other_processes(runs: Sequence[PlannedRun], count: int) -> None:
+    """Raise OutputExists when some runs were trained by another number of processes than is to train the others."""
+    done = [run for run in runs if run.state in ("finished", "trained")]
+    if len(done) == len(runs):
+        return
+    for run in done:
+        training = RunFolder(run.folder).report.training
+        if training is not None and training.processes != count:
+            raise OutputExists(
+                f"{run.folder} was trained by another number of processes",
+                why=f"{training.processes} there and {count} here, and so the batch of a step has another size",
+                next_step=f"start {training.processes} processes, or choose another --output_dir",
+            )
 
 
 def _check_arms(plan: AblationPlan) -> None:

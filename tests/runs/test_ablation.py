@@ -193,6 +193,17 @@ def test_an_interrupted_run_of_another_recipe_is_refused_too(given, tmp_path, mo
         ablate(given | {"recipe": {"num_train_epochs": 2, "checkpointing_steps": 2}}, tmp_path, resume=True)
 
 
+def test_runs_of_another_number_of_processes_do_not_mix(given, tmp_path):
+    quick = given | {"seeds": [0], "recipe": {"max_train_steps": 1}}
+    ablate(quick, tmp_path)
+    run = RunFolder(tmp_path / "stock" / "seed-0")
+    run.report.training.processes = 2
+    run.write_report(run.report)
+    assert ablate(quick, tmp_path, resume=True).report.ablation  # nothing is left to train
+    with pytest.raises(OutputExists, match="another number of processes"):
+        ablate(quick | {"seeds": [0, 1]}, tmp_path, resume=True)
+
+
 def test_a_folder_of_something_else(given, finished):
     with pytest.raises(OutputExists, match="a report of kind 'train'"):
         ablate(given, finished.path / "stock" / "seed-0", resume=True)
