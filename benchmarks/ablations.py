@@ -50,17 +50,18 @@ def minilm(folder: Path, corpus: Path) -> None:
 
 def small_gpt2(folder: Path, corpus: Path) -> None:
     """Train the small GPT-2 of the examples on every other text, and keep the texts between for the ablation."""
-    if not (folder / "init").is_dir():
+    scored = folder / "held_out.jsonl"
+    if not scored.is_file():
         subprocess.run([sys.executable, "examples/small_gpt2.py", corpus, "--output_dir", folder], check=True)
         lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
         _write_lines(folder / "base.jsonl", lines[0::2])
         _write_lines(folder / "further.jsonl", lines[1::2][::4])
         held_out = map(json.loads, (folder / "test.jsonl").read_text(encoding="utf-8").splitlines())
         clipped = [{"id": each["id"], "text": each["text"][:TEST_CHARACTERS]} for each in held_out]
-        _write_lines(folder / "test.jsonl", [json.dumps(each, ensure_ascii=False) for each in clipped])
+        _write_lines(scored, [json.dumps(each, ensure_ascii=False) for each in clipped])
     if not (folder / "trained" / REPORT).is_file():
         flags = "--task causal-lm --block_size 128 --learning_rate 1e-3 --weight_decay 0.1 --num_warmup_steps 20"
-        files = ["--train_file", folder / "base.jsonl", "--validation_file", folder / "test.jsonl"]
+        files = ["--train_file", folder / "base.jsonl", "--validation_file", scored]
         model = ["--model_name_or_path", folder / "init", "--output_dir", folder / "trained"]
         steps = ["--max_train_steps", str(BASE_STEPS), "--checkpointing_steps", "200"]
         subprocess.run(
