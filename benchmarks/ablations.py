@@ -53,10 +53,10 @@ def small_gpt2(folder: Path, corpus: Path) -> None:
     scored = folder / "held_out.jsonl"
     if not scored.is_file():
         subprocess.run([sys.executable, "examples/small_gpt2.py", corpus, "--output_dir", folder], check=True)
-        lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = _read_lines(folder / "train.jsonl")
         _write_lines(folder / "base.jsonl", lines[0::2])
         _write_lines(folder / "further.jsonl", lines[1::2][::4])
-        held_out = map(json.loads, (folder / "test.jsonl").read_text(encoding="utf-8").splitlines())
+        held_out = map(json.loads, _read_lines(folder / "test.jsonl"))
         clipped = [{"id": each["id"], "text": each["text"][:TEST_CHARACTERS]} for each in held_out]
         _write_lines(scored, [json.dumps(each, ensure_ascii=False) for each in clipped])
     if not (folder / "trained" / REPORT).is_file():
@@ -67,6 +67,10 @@ def small_gpt2(folder: Path, corpus: Path) -> None:
         subprocess.run(
             [sys.executable, "-m", "gelu_patch", "train", *model, *files, *flags.split(), *steps], check=True
         )
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines would also cut inside of a text
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
