@@ -18,7 +18,7 @@ from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents, tin
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS_DATA = {"compare_two_runs.py"}
-NEEDS_ARGUMENTS = {"small_gpt2.py", "finetune_bert.py", "finetune_gpt2.py"}
+NEEDS_ARGUMENTS = {"gemma_checkpoint.py", "small_gpt2.py", "finetune_bert.py", "finetune_gpt2.py"}
 
 
 def data_is_installed() -> bool:
@@ -55,6 +55,7 @@ EXPECTED = {
     "small_gpt2.py": "to beat: ",
     "finetune_bert.py": "verdict on gelu_fused: INCONCLUSIVE, exit code 3",
     "finetune_gpt2.py": "verdict on full fine-tuning with gelu_fused: ",
+    "gemma_checkpoint.py": "add --accept_gemma_terms",
 }
 
 
@@ -122,6 +123,18 @@ def test_fine_tuning_a_gpt2_whole_and_with_lora(tmp_path):
     assert (out / "lora-gelu_fused" / "model" / "adapter_config.json").is_file()
     assert not (out / "full-gelu_fused" / "model" / "adapter_config.json").exists()
     assert run(*command).count("finished before") == 4  # the same command again trains nothing
+
+
+@pytest.mark.slow
+def test_gemma_is_opt_in(tmp_path):
+    """Its weights are never fetched by a test; without the flag nothing is done."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "gemma_checkpoint.py", "--output_dir", tmp_path / "gemma"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert EXPECTED["gemma_checkpoint.py"] in done.stderr
+    assert not (tmp_path / "gemma").exists()
 
 
 @real
