@@ -1,7 +1,7 @@
 """Fine-tune a GPT-2 whole and with LoRA, each stock and patched, and read the verdicts.
 
 python examples/small_gpt2.py CORPUS ...                     # says how to make a trained GPT-2 where none can be loaded
-python examples/finetune_gpt2.py --max_train_steps 30 --max_eval_samples 2        # a quick look
+python examples/finetune_gpt2.py --max_train_steps 30 --max_eval_samples 2    # a quick look: two minutes on two cores
 python examples/finetune_gpt2.py --model_name_or_path gpt2 --train_file train.jsonl --validation_file dev.jsonl
 
 Here every arm is a run folder, as `gelu-patch train` writes them: with the training log, checkpoints and the model.
