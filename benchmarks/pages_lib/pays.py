@@ -29,8 +29,8 @@ def pays_table(results: Path) -> str:
     rows = [_row(dtype, phase, piece) for (_, dtype, phase), piece in chosen.items()]
     where = {machine(piece["environment"]) for piece in chosen.values()}
     measured = (
-        '`patch_model(model, "gelu_fused")`, medians with 95 % intervals; “no” where stock differs from itself by as much. '
-        "A fused Linear may be multiplied by oneDNN, and so pass the limit, which has PyTorch's products. "
+        '`patch_model(model, "gelu_fused")`, medians with 95 % intervals; “no” where stock differs from itself by as '
+        "much. A fused Linear may be multiplied by oneDNN, and so pass the limit, which has PyTorch's products. "
         f"Measured by `benchmarks/cpu_models.py` on {'; '.join(sorted(where))}."
     )
     return f"{table(HEADER, rows)}\n\n{measured}\n\n{_memory(memory)}"
