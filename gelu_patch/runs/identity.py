@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from gelu_patch.environment import DISTRIBUTION, fingerprint, package_version
+from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISABLE_VARIABLE, DISTRIBUTION, fingerprint, package_version
 from gelu_patch.reporting.predictions import digest
 from gelu_patch.tasks.evaluate import Prepared
 
@@ -26,12 +27,17 @@ def identity_of(prepared: Prepared, *, noise_examples: int) -> dict[str, Any]:
         "data": {"n": data.n, "labels": digest(data.labels), "ids": data.ids_sha256, "inputs": data.inputs_sha256},
         "tokenizer": data.tokenizer_sha256,
         "protocol": protocol.model_dump(include=set(_PROTOCOL)) | {"noise_examples": noise_examples},
-        "machine": {"device": _device_of(prepared.model), "threads": torch.get_num_threads()},
+        "machine": {"device": _device_of(prepared.model), "threads": torch.get_num_threads(), **_switches()},
         "versions": {name: package_version(name) for name in VERSIONS},
     }
 
 
 _PROTOCOL = ("task", "batch_size", "padding", "max_length", "stride", "seed", "data_seed", "deterministic")
+
+
+def _switches() -> dict[str, str]:
+    """What somebody turned off, by environment variable: others compute then, and last bits differ."""
+    return {name: os.environ.get(name, "") or "not set" for name in (CPU_LEVEL_VARIABLE, DISABLE_VARIABLE)}
 
 
 def _device_of(model: nn.Module) -> str:

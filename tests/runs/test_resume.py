@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from gelu_patch.environment import DISABLE_VARIABLE
 from gelu_patch.errors import DataNotFound, ExitCode, Interrupted, InvalidMeasurement, OutputExists
 from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.run_folder import RunFolder
@@ -156,6 +157,16 @@ def test_another_evaluation_in_the_same_folder_is_refused(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
     run = evaluate_run(replace(job, **fields), tmp_path / "run", overwrite=True)
     assert (run.predictions.ids, run.has_report) == (list(replace(job, **fields).data.ids), True)
+
+
+def test_kernels_that_were_turned_off_meanwhile_are_named(
+    job: EvaluationJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate_run(job, tmp_path / "run")
+    monkeypatch.setenv(DISABLE_VARIABLE, "cublaslt")
+    with pytest.raises(OutputExists) as caught:
+        evaluate_run(job, tmp_path / "run")
+    assert f"{DISABLE_VARIABLE} was not set and is cublaslt" in str(caught.value.why)
 
 
 def test_other_weights_and_another_tokenizer_are_named(job: EvaluationJob, decoder: Path, tmp_path: Path) -> None:
