@@ -39,7 +39,7 @@ def test_several_verdicts_are_seen_at_a_glance(full_report: Report) -> None:
         row = next(line for line in table.splitlines() if line.startswith(f"| {escape(comparison.title)} |"))
         assert comparison.verdict in row
     one = full_report.model_copy(update={"comparisons": full_report.comparisons[:1]})
-    assert "| candidate |" not in markdown_report(one)
+    assert "| candidate | result | why |" not in markdown_report(one)
 
 
 def test_a_warning_names_its_metrics_and_is_said_once() -> None:

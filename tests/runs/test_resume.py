@@ -247,6 +247,7 @@ def test_the_shares_of_two_processes_make_the_whole(
 
     monkeypatch.setattr(World, "joined", lambda self: contextlib.nullcontext())
     monkeypatch.setattr("gelu_patch.runs.evaluate.check_ranks", lambda model: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as their launcher would
     for rank in (1, 0) * 4:  # each time one of them answers its share of what is missing
         monkeypatch.setattr(World, "from_environment", lambda rank=rank: Apart(rank, 2))
         with contextlib.suppress(InvalidMeasurement):
