@@ -22,7 +22,9 @@ from gelu_patch.reporting.training_tables import training_tables
 from gelu_patch.stats.seeds import MINIMUM_SEEDS
 
 _TEMPLATES = Path(__file__).parent / "templates"
+MAXIMUM_BYTES = 1_000_000
 _EMBEDDED_CHARACTERS = 300_000
+_TOO_LONG = "too long to repeat here: see report.json"
 _MEASURED_ALONE = ("Latency", "Throughput")  # tables of a run of `bench`, which no comparison repeats
 _TRAINING = (
     "Training curves: thick for the mean of the seeds, thin for each of them; where they are many, a band from the "
@@ -34,11 +36,23 @@ def html_report(report: Report) -> str:
     """Return the report as one HTML page; the same report gives the same bytes.
 
     The page loads nothing and runs no script, and its content security policy forbids both. Everything on it comes
-    from ``report``. Raises MissingExtra without jinja2 or matplotlib.
+    from ``report``. What would make it longer than ``MAXIMUM_BYTES`` is left to report.json: the JSON itself, and all
+    but the first changed examples. Raises MissingExtra without jinja2 or matplotlib.
     """
     report = printable_model(report)
+    content = _content(report)
+    page = _render(**content)
+    if len(page.encode()) <= MAXIMUM_BYTES:
+        return page
+    for comparison in content["comparisons"]:
+        comparison["flips"] = comparison["flips"].first(views.FLIPS_IN_SIGHT)
+    return _render(**{**content, "source": _TOO_LONG})
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """Everything that the templates arrange."""
     names = views.candidate_names(report)
-    return _render(
+    return dict(
         report=report,
         plots={
             "accuracy": accuracy_plot(report.arms),
@@ -99,7 +113,7 @@ def _embedded(report: Report) -> str:
         for entry in arm["latency"]:
             entry.update(values=[], quantiles=[], ratio_over_time=[])
     text = _as_text(plain)
-    return text if len(text) <= _EMBEDDED_CHARACTERS else "too long to repeat here: see report.json"
+    return text if len(text) <= _EMBEDDED_CHARACTERS else _TOO_LONG
 
 
 def _as_text(plain: Any) -> str:

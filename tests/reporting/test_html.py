@@ -129,6 +129,19 @@ def test_a_name_cannot_inject(name: str) -> None:
     assert "alert(1)" not in page or "&lt;" in page
 
 
+def test_a_page_that_would_be_too_long_leaves_the_rest_to_the_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    base, cand = made_up.run(n=2_000, wrong=300), made_up.run("x", n=2_000, wrong=300, b=150, c=100)
+    report = comparison_report("many flips", [base, cand], [compare_runs(base, cand)])
+    whole = html_report(report)
+    assert whole.count("<tr>") > 100
+    assert "too long to repeat" not in whole
+    monkeypatch.setattr("gelu_patch.reporting.html.MAXIMUM_BYTES", len(whole.encode()) - 1)
+    short = html_report(report)
+    assert len(short) < len(whole)
+    assert short.count("<tr>") < whole.count("<tr>") - 50
+    assert "too long to repeat here: see report.json" in short
+
+
 def test_missing_parts_are_absent_with_a_reason() -> None:
     runs = [made_up.run(), made_up.run("x", b=2)]
     page = html_report(comparison_report("bare", runs, [compare_runs(*runs)]))
