@@ -28,7 +28,7 @@ $(VENV)/dev.installed: pyproject.toml constraints.txt $(VENV)/demo.installed
 	$(INSTALL) --editable ".[dev]"
 	@touch $@
 
-demo: $(VENV)/demo.installed  ## Environment, then the whole journey on a real checkpoint (about six minutes)
+demo: $(VENV)/demo.installed  ## Environment, then the whole journey on a real checkpoint (about seven minutes)
 	$(BIN)/gelu-patch demo
 
 gallery: $(VENV)/demo.installed  ## The report in docs/gallery: three activations, swapped in and retrained (about half an hour)

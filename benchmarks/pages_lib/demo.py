@@ -13,7 +13,7 @@ def keep_demo(report: Path, results: Path) -> None:
     content = json.loads(report.read_text(encoding="utf-8"))
     for arm in content["arms"]:
         for entry in arm["latency"]:
-            entry["values"] = []
+            entry.update(values=[], quantiles=[], ratio_over_time=[])
         for run in (arm["training"] or {}).get("per_seed", []):
             run["curve"] = []
         arm["tool"]["command"] = []
@@ -41,7 +41,8 @@ def _arm_row(arm: Json, comparison: Json | None) -> list[str]:
     accuracy = next(each for each in arm["quality"] if each["metric"] == "accuracy")
     low, high = accuracy["ci"]
     row = [arm["name"], f"{accuracy['value']:.1%} [{low:.1%}, {high:.1%}]"]
-    saved = f"{arm['memory'][0]['saved_for_backward_bytes'] / 2**20:.1f} MiB"
+    kept = next(each for each in arm["memory"] if each["phase"] == "forward_backward")["saved_for_backward_bytes"]
+    saved = f"{kept / 2**20:.1f} MiB"
     if comparison is None:
         return [*row, "", "1", saved, ""]
     paired = next(each for each in comparison["results"] if each["metric"] == "accuracy")

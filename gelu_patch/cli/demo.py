@@ -18,7 +18,7 @@ def demo(
         bool, typer.Option("--quick", help="A few dozen examples: shows the path, proves nothing.")
     ] = False,
 ) -> None:
-    """Fine-tune MiniLM on Rotten Tomatoes stock, fused and with ReLU, and compare (about six minutes)."""
+    """Fine-tune MiniLM on Rotten Tomatoes stock, fused and with ReLU, and compare (about seven minutes)."""
     from gelu_patch.demo.journey import run_demo
     from gelu_patch.demo.settings import Settings
     from gelu_patch.runs.progress import ConsoleProgress

@@ -17,7 +17,7 @@ LOGIT_BAR = 1e-5
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes of the demo. The defaults take about six minutes on two cores and let a swap pass the 1 pp margin."""
+    """Sizes of the demo. The defaults take about seven minutes on two cores and let a swap pass the 1 pp margin."""
 
     targets: tuple[str, ...] = TARGETS
     n_train: int = 2000
