@@ -29,7 +29,7 @@ def rows(results: Path) -> list[Row]:
         held_by(
             "planted damage: SiLU in a GELU checkpoint is DO NOT SHIP, an identity patch has no flips; other examples, "
             "tokenizer, labels or machine are refused with their exit code",
-            "tests/cli/test_compare.py", "tests/reporting/test_comparability.py",
+            "tests/cli/test_damage.py", "tests/cli/test_compare.py", "tests/reporting/test_comparability.py",
         ),
         measured(
             "MiniLM on Rotten Tomatoes, four activations, swapped and retrained, at least 2,000 test sentences",
