@@ -36,8 +36,8 @@ def html_report(report: Report) -> str:
     """Return the report as one HTML page; the same report gives the same bytes.
 
     The page loads nothing and runs no script, and its content security policy forbids both. Everything on it comes
-    from ``report``. What would make it longer than ``MAXIMUM_BYTES`` is left to report.json: the JSON itself, and all
-    but the first changed examples. Raises MissingExtra without jinja2 or matplotlib.
+    from ``report``. Where it would be longer than ``MAXIMUM_BYTES``, the JSON itself and all but the first changed
+    examples are left to report.json. Raises MissingExtra without jinja2 or matplotlib.
     """
     report = printable_model(report)
     content = _content(report)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import torch
+import pytest
 
 import gelu_patch as gp
-from gelu_patch.kernels import Accepted, Request, kernels
+from gelu_patch.kernels import Accepted, Rejected, kernels
+from gelu_patch.kernels.base import Answer
 from gelu_patch.tasks.describe import describe_patch
 from tests.zoo import tiny_gpt2
 
 
-def test_a_kernel_that_serves_its_site_has_not_fallen_back() -> None:
-    model = tiny_gpt2()
-    gp.patch_model(model, "gelu_fused")
-    assert [site.fallback for site in describe_patch(model).plan] == [None, None]
-
-
-def test_a_model_that_was_moved_to_a_dtype_without_a_kernel_says_so() -> None:
+@pytest.mark.parametrize(
+    ("answer", "fallback"),
+    [
+        (Accepted(), None),
+        (Rejected("not in this dtype"), "not in this dtype"),
+        (Rejected("not on this device", elsewhere=True), None),  # the best kernel of that device serves
+    ],
+)
+def test_a_kernel_that_no_longer_serves_its_site_has_fallen_back(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, fallback: str | None
+) -> None:
     model = tiny_gpt2()
     plan = gp.patch_model(model, "gelu_fused").plan
-    model.double()
-    kernel = kernels.get(plan.changes[0].kernel)
-    answer = kernel.answer(Request("gelu_tanh", "cpu", torch.float64))
-    expected = None if isinstance(answer, Accepted) else answer.reason
-    assert [site.fallback for site in describe_patch(model).plan] == [expected] * len(plan.changes)
+    kernel = type(kernels.get(plan.changes[0].kernel))
+    monkeypatch.setattr(kernel, "answer", lambda self, request: answer)
+    assert [site.fallback for site in describe_patch(model).plan] == [fallback] * len(plan.changes)
