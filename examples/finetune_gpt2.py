@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 import gelu_patch as gp
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.progress import ConsoleProgress
 from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.tasks import read_examples

@@ -13,8 +13,8 @@ from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import check_ranks, patch_model
 from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.patching.selectors import describe_where
-from gelu_patch.reporting.run_folder import ENVIRONMENT, EVALUATION, PREDICTIONS, RUN_LOG, RunFolder
 from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.storage.run_folder import ENVIRONMENT, EVALUATION, PREDICTIONS, RUN_LOG, RunFolder
 from gelu_patch.runs.identity import identity_of
 from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
