@@ -12,6 +12,7 @@ from gelu_patch.errors import ExitCode
 from gelu_patch.reporting.comparing.arms import SeedRuns
 from gelu_patch.reporting.comparing.compare import compare_candidates, comparison_report
 from gelu_patch.reporting.comparing.seed_quality import metric_per_seed
+from gelu_patch.reporting.policy.margins import margin_of
 from gelu_patch.reporting.policy.metrics import METRICS
 from gelu_patch.reporting.schema import (
     Ablation,
@@ -84,6 +85,7 @@ def rank(arms: Mapping[str, SeedRuns], baseline: str, comparisons: Sequence[Comp
     among = list(combinations(others, 2))
     answers = dict(zip(among, _together([(rows[a], rows[b]) for a, b in among], alpha), strict=True))
     answers |= {(baseline, name): answer for name, answer in against.items()}
+    margin = _margin(policy, metric, rows[baseline])
     result = next((r for each in comparisons for r in each.results if r.metric == metric), None)
     found = [
         AblationArm(
@@ -93,7 +95,7 @@ def rank(arms: Mapping[str, SeedRuns], baseline: str, comparisons: Sequence[Comp
             seeds=len(values[name]),
             per_seed=values[name],
             tied=[_other(pair, name) for pair, answer in answers.items() if name in pair and answer.tied],
-            **_told(against.get(name)),
+            **_told(against.get(name), margin),
             **_summary(values[name], trained[name]),
         )
         for name in arms
@@ -106,6 +108,7 @@ def rank(arms: Mapping[str, SeedRuns], baseline: str, comparisons: Sequence[Comp
         label=result.label if result else "",
         higher_is_better=sign > 0,
         alpha=alpha,
+        margin=margin,
         target_loss=targets.pop() if len(targets) == 1 else None,
         arms=[arm.model_copy(update={"rank": place}) for place, arm in enumerate(found, start=1)],
     )
@@ -168,7 +171,14 @@ def _other(pair: tuple[str, str], name: str) -> str:
     return pair[1] if pair[0] == name else pair[0]
 
 
-def _told(answer: _Answer | None) -> dict[str, object]:
+def _margin(policy: Policy, metric: str, baseline: Row | None) -> float | None:
+    """Return how large a difference must be to matter, where the policy and the baseline say it."""
+    if baseline is None or metric not in policy.margins:
+        return None
+    return margin_of(policy, metric).against(float(np.mean(baseline)))
+
+
+def _told(answer: _Answer | None, margin: float | None) -> dict[str, object]:
     if answer is None or answer.found is None:
         return {}
     found = answer.found
@@ -178,6 +188,7 @@ def _told(answer: _Answer | None) -> dict[str, object]:
         "ci_holm": answer.ci_holm,
         "p": found.p_value,
         "p_holm": answer.p_holm,
+        "within_margin": bool(margin and answer.ci_holm and max(map(abs, answer.ci_holm)) < margin),
     }
 
 

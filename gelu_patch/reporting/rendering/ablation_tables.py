@@ -34,7 +34,7 @@ def ranking_table(ablation: Ablation) -> Table:
             *_difference(ablation, arm),
             MISSING if arm.p_holm is None else f"{arm.p_holm:.2g}",
             ", ".join(arm.tied) or MISSING,
-            arm.outcome + (f" ({_diverged(arm)})" if arm.diverged else ""),
+            _result(arm),
         )
         for arm in ablation.arms
     ]
@@ -71,16 +71,16 @@ def ablation_sentences(ablation: Ablation) -> list[str]:
 
 
 def _finding(ablation: Ablation) -> str:
-    by_outcome = {
-        outcome: [arm.name for arm in ablation.arms if arm.outcome == outcome]
-        for outcome in ("better", "worse", "not told apart", "diverged", "no interval")
-    }
-    parts = [
-        f"{', '.join(names)}: {_VERBS[outcome].format(ablation.baseline)}"
-        for outcome, names in by_outcome.items()
-        if names
-    ]
-    return "; ".join(parts)
+    names: dict[tuple[str, bool], list[str]] = {}
+    for arm in ablation.arms:
+        if arm.outcome in _VERBS:
+            names.setdefault((arm.outcome, arm.within_margin), []).append(arm.name)
+    order = list(_VERBS)
+    return "; ".join(
+        f"{', '.join(names[key])}: {_VERBS[key[0]].format(ablation.baseline)}"
+        + (f" (within the margin of {_margin(ablation)})" if key[1] else "")
+        for key in sorted(names, key=lambda key: (order.index(key[0]), key[1]))
+    )
 
 
 _VERBS = {
@@ -90,6 +90,17 @@ _VERBS = {
     "diverged": "diverged",
     "no interval": "no interval against {}",
 }
+
+
+def _margin(ablation: Ablation) -> str:
+    margin = ablation.margin or 0.0
+    return f"{100 * margin:.3g} pp" if unit_of(ablation.metric) == "pp" else f"{margin:.3g}"
+
+
+def _result(arm: AblationArm) -> str:
+    if arm.diverged:
+        return f"{arm.outcome} ({_diverged(arm)})"
+    return f"{arm.outcome}, within the margin" if arm.within_margin else arm.outcome
 
 
 def _reading(ablation: Ablation) -> list[str]:

@@ -141,6 +141,24 @@ def test_arms_that_do_the_same_are_tied() -> None:
     assert (found.outcome, found.ci_holm, found.tied) == ("not told apart", (0.0, 0.0), ["stock"])
 
 
+def test_a_difference_that_is_certain_and_does_not_matter_is_said_to_be_within_the_margin() -> None:
+    report = made(margins={"accuracy": "2.0pp"})
+    found = by_name(report)
+    assert {name: each.within_margin for name, each in found.items()} == {
+        "stock": False,
+        "gelu_tanh": True,
+        "silu": True,
+        "relu": False,
+    }
+    assert report.ablation
+    assert ablation_sentences(report.ablation)[0] == (
+        "relu: worse than stock; silu: worse than stock (within the margin of 2 pp); "
+        "gelu_tanh: not told apart from stock (within the margin of 2 pp)"
+    )
+    assert [row[-1] for row in ranking_table(report.ablation).rows][2] == "worse, within the margin"
+    assert not by_name(made(margins={"accuracy": "0.1pp"}))["silu"].within_margin
+
+
 def test_how_the_arms_trained() -> None:
     found = arms({"stock": [1, 2, 3], "relu": [2, 2, 5]})
     for seed, run in enumerate(found["relu"].runs):
@@ -169,7 +187,7 @@ def test_every_format_has_the_ranking() -> None:
     page = html_report(report)
     for text in (console.file.getvalue(), markdown_report(report), page):
         assert "gelu_tanh: not told apart from stock" in text
-        assert "silu, relu: worse than stock" in text
+        assert "relu: worse than stock; silu: worse than stock (within the margin of 1 pp)" in text
         assert "CI (Holm)" in text
     assert page.index("Ranking by accuracy") < page.index("DO NOT SHIP")
 
