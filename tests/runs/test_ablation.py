@@ -268,6 +268,7 @@ def test_language_models(tmp_path):
         "activations": ["silu", "gelu"],
         "seeds": [0, 1],
         "recipe": {"block_size": 16, "max_train_steps": 2},
+        "keep_models": False,
     }
     report = ablate(spec, tmp_path / "out").report
     assert report.ablation.metric == "nll"
@@ -275,6 +276,7 @@ def test_language_models(tmp_path):
     means = [arm.mean for arm in report.ablation.arms]
     assert means == sorted(means)
     assert len(report.ablation.arms) == 3
+    assert states(spec, tmp_path / "out") == ["finished"] * 6  # also without the models, which are needed no more
 
 
 def test_what_an_arm_would_raise_is_raised_before_the_first_one_is_trained(given, tmp_path):
