@@ -5,7 +5,7 @@
     python benchmarks/training_memory.py            # writes benchmarks/results/training_memory.json
 
 As `gelu-patch bench --phase forward_backward` finds it: the bytes of distinct storages that the graph holds beside the
-parameters, and the peak of a process that runs nothing but this arm. Its times are not kept: they are short.
+parameters, and the peak of a process that runs nothing but this arm and shape. Float32, dropout off, as `bench` has it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +24,34 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
-
 from gelu_patch.demo.data import CHECKPOINT  # noqa: E402
 from gelu_patch.environment import fingerprint, git_commit  # noqa: E402
 from gelu_patch.reporting.storage.run_folder import now  # noqa: E402
-from gelu_patch.runs.bench import bench_job, bench_run  # noqa: E402
-from gelu_patch.runs.progress import ConsoleProgress  # noqa: E402
+from gelu_patch.runs.bench import bench_job  # noqa: E402
+from gelu_patch.timing.arms import STOCK  # noqa: E402
+from gelu_patch.timing.peak import measure_memory  # noqa: E402
 
-PHASE = "forward_backward"
+PHASE, TARGET = "forward_backward", "gelu_fused"
 SHAPES = ((8, 128), (32, 128))  # batch, tokens
-SECONDS = 20  # of timing for each shape; bytes do not depend on it
+ARMS = ((STOCK, "balanced"), (TARGET, "balanced"), (TARGET, "max"))
 
 
-def measure(source: Path, memory: str) -> list[dict[str, Any]]:
-    """Return what each arm needs at each shape, stock first."""
-    job = bench_job(
-        str(source), targets=("gelu_fused",), shapes=SHAPES, phases=(PHASE,), memory=memory,
-        n_pairs=4, max_seconds=SECONDS, processes=1,
-    )  # fmt: skip
-    report = bench_run(job, progress=ConsoleProgress(Console(stderr=True))).report
-    return [entry.model_dump(exclude_none=True) for entry in report.memory if entry.phase == PHASE]
+def measure(source: str, arm: str, memory: str, shape: tuple[int, int]) -> dict[str, Any]:
+    """Return what one arm needs at one shape; to be called in a process of its own."""
+    job = bench_job(source, targets=(TARGET,), shapes=(shape,), phases=(PHASE,), memory=memory)
+    (found,), _, _ = measure_memory(job, arm, None, lambda cell: None)
+    return {"arm": arm, "memory": memory, **found.model_dump(exclude_none=True)}
+
+
+def measured(models: dict[str, Path]) -> Iterator[dict[str, Any]]:
+    """Yield every model, shape and arm."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for name, path in models.items():
+            for shape in SHAPES:
+                for arm, memory in ARMS:
+                    found = {"model": name} | pool.submit(measure, str(path), arm, memory, shape).result()
+                    print(found)
+                    yield found
 
 
 def main() -> None:
@@ -53,9 +63,7 @@ def main() -> None:
     found = {
         "created": now(),
         "git": git_commit(),
-        "models": {
-            name: {memory: measure(path, memory) for memory in ("balanced", "max")} for name, path in models.items()
-        },
+        "measured": list(measured(models)),
         "environment": fingerprint(),
     }
     options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
