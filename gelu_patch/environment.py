@@ -46,6 +46,9 @@ def package_version(name: str) -> str | None:
         return None
 
 
+__version__ = package_version(DISTRIBUTION) or "unknown"  # the number itself stands in pyproject.toml
+
+
 def best_device() -> str:
     """Return "cuda" when there is a GPU, else "cpu"; always "cpu" with ACCELERATE_USE_CPU, as in Accelerate."""
     import torch
