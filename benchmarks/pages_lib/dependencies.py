@@ -13,7 +13,7 @@ CORE = "core"
 HEAD = """# Dependencies and their licences
 
 Written by `benchmarks/tables.py` from what `benchmarks/package.py --only closure` found: pip resolved the core and
-every extra for an empty environment under `constraints.txt`. gelu-patch itself is Apache-2.0.
+every extra for an empty environment under `constraints.txt`. gelu-patch itself is Apache-2.0."""
 
 COPYLEFT = """## Copyleft
 
