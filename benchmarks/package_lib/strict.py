@@ -16,9 +16,7 @@ SCRIPT = ROOT / "tests" / "packaging" / "user_script.py"
 
 
 def measure(workspace: Workspace) -> dict[str, Any]:
-    folder = workspace.path / "strict"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder = workspace.empty_folder("strict")
     shutil.copy(SCRIPT, folder)
     python = workspace.with_wheel.python
     run(

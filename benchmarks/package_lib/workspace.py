@@ -87,10 +87,16 @@ class Workspace:
         """What it made for all machines."""
         return next(self.dist.glob("*.tar.gz"))
 
+    def empty_folder(self, name: str) -> Path:
+        """Return a folder with nothing in it."""
+        folder = self.path / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
     def empty(self, name: str) -> Environment:
         """Return a new environment with pip alone, as a person begins."""
-        environment = Environment(self.path / name)
-        shutil.rmtree(environment.path, ignore_errors=True)
+        environment = Environment(self.empty_folder(name))
         run(sys.executable, "-m", "venv", environment.path)
         return environment
 
