@@ -16,8 +16,8 @@ from .workspace import ROOT, Workspace, clean_environment, run
 
 TAG = "cp311-abi3"
 NOT_IN_A_WHEEL = ("tests/", "benchmarks/", "docs/", "examples/", "gelu_patch/kernels/cpu/source/")
-# Run in the unpacked sdist, without git and without the C extension: the rules of the house, the mathematics, the finding
-# of sites and the package itself.
+# Run in the unpacked sdist, without git and without the C extension: the rules of the house, the mathematics, the
+# finding of sites and the package itself.
 TESTS = ("tests/test_structure.py", "tests/activations", "tests/sites", "tests/packaging/test_project.py")
 # Of the repository, not of the project.
 NOT_IN_AN_SDIST = {".gitignore", ".pre-commit-config.yaml", ".ci/run"}
@@ -74,7 +74,7 @@ def sdist_problems(sdist: Path, tracked: set[str]) -> list[str]:
     return [*(f"missing: {name}" for name in missing), *(f"was not committed: {name}" for name in extra)]
 
 
-def test_problems(sdist: Path, folder: Path) -> list[str]:
+def problems_of_tests(sdist: Path, folder: Path) -> list[str]:
     """Unpack the sdist and run some of its tests there; return the end of what they say unless all passed."""
     with tarfile.open(sdist) as packed:
         packed.extractall(folder, filter="data")
@@ -116,7 +116,7 @@ def measure(workspace: Workspace) -> dict[str, Any]:
         f"its compiled part serves every Python from 3.11 on ({TAG})": extension_problems(wheel),
         "the sdist has every committed file, and no other": sdist_problems(sdist, tracked),
         "metadata: version, licence expression, classifiers, addresses": metadata_problems(metadata(wheel)),
-        "tests of the unpacked sdist pass": test_problems(sdist, workspace.empty_folder("unpacked")),
+        "tests of the unpacked sdist pass": problems_of_tests(sdist, workspace.empty_folder("unpacked")),
         "`twine check --strict`: the README renders": [] if twine.count("PASSED") == 2 else [twine[-500:]],
     }
     return {

@@ -7,16 +7,18 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 LONGEST = 70  # of a name of a licence; longer fields are its text
+UNKNOWN = "not stated"
 _GENERIC = {"OSI Approved", "Dual License", "UNKNOWN", ""}
 _COPYLEFT = re.compile(r"GPL|MPL|Mozilla|GNU|EUPL|CDDL|EPL|CC-BY-SA", re.IGNORECASE)
 _OTHER_CHOICE = re.compile(r"\bOR\b")
-UNKNOWN = "not stated"
+# What only the text of that licence says.
+_TEXTS = {"MIT": "Permission is hereby granted, free of charge", "BSD-3-Clause": "Neither the name of"}
 
 
 def licence(metadata: dict[str, Any]) -> str:
-    """Return the expression, else the classifiers, else a short licence field, else the licence file's first line.
+    """Return the expression, else the classifiers, else a short licence field, else what the licence's text is.
 
-    ``metadata`` is what pip's report has of a distribution.
+    ``metadata`` is what pip's report has of a distribution; the text is in it, or in the installed files.
     """
     classifiers = [name.rpartition(" :: ")[2] for name in metadata.get("classifier", []) if name.startswith("License")]
     field = (metadata.get("license") or "").strip()
@@ -24,22 +26,25 @@ def licence(metadata: dict[str, Any]) -> str:
         metadata.get("license_expression") or "",
         " or ".join(name for name in classifiers if name not in _GENERIC),
         field if "\n" not in field and len(field) <= LONGEST else "",
-        _first_line(metadata["name"]),
+        _of_text(field),
+        _of_text(_file(metadata["name"])),
     )
     return next((found for found in candidates if found not in _GENERIC), UNKNOWN)
 
 
-def _first_line(name: str) -> str:
-    """Return the first line of the licence file of a distribution that is installed here."""
+def _of_text(text: str) -> str:
+    plain = " ".join(text.split())
+    return next((f"{name} (from its text)" for name, words in _TEXTS.items() if words in plain), "")
+
+
+def _file(name: str) -> str:
+    """Return the licence file of a distribution that is installed here, or nothing."""
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:
         return ""
-    for path in files:
-        if re.match(r"LICEN[CS]E", path.name) and ".dist-info" in str(path):
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            return f"{lines[0]} (from its licence file)" if lines and len(lines[0]) <= LONGEST else ""
-    return ""
+    found = [path for path in files if re.match(r"LICEN[CS]E", path.name) and ".dist-info" in str(path)]
+    return found[0].read_text(encoding="utf-8") if found else ""
 
 
 def is_copyleft(licence: str) -> bool:

@@ -90,6 +90,8 @@ def test_the_version_stands_in_one_place_and_has_its_entry():
         ({"license": "Dual License", "classifier": ["License :: OSI Approved"]}, "not stated", False),
         ({"license": "LGPL-2.1-or-later", "classifier": []}, "LGPL-2.1-or-later", True),
         ({"license": "Copyright\nall of its text", "classifier": []}, "not stated", False),
+        ({"license": "(c)\nPermission is hereby\ngranted, free of charge"}, "MIT (from its text)", False),
+        ({"name": "pytest", "license": ""}, "MIT (from its text)", False),
     ],
 )
 def test_the_name_of_a_licence(metadata, expected, copyleft):
