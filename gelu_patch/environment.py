@@ -149,10 +149,8 @@ def fingerprint() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": gpus,
-        "driver": None,
         "governor": governor(),
         "loadavg": [round(load, 2) for load in os.getloadavg()],
-        "throttled": None,
         "env_vars": {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ},
         "offline": is_offline(),
     }
