@@ -37,7 +37,6 @@ def _installs(piece: Json) -> str:
     ways = piece["result"]
     names = list(next(iter(ways.values()))["checks"])
     rows = [[name, *(_cell(way["checks"][name]) for way in ways.values())] for name in names]
-    rows.append(["seconds to install", *(f"{way['seconds']:.0f}" for way in ways.values())])
     text = f"Each in an empty environment, by `benchmarks/package.py --only installs` at {piece['git']}."
     return f"{table(('installed from', *ways), rows)}\n\n{text}"
 
