@@ -102,7 +102,8 @@ def metadata_problems(found: Message) -> list[str]:
     problems += [f"no public address: {url}" for url in urls if not url.startswith("https://")]
     body = found.get_payload()
     assert isinstance(body, str)
-    return problems + [f"a path of a machine: {path}" for path in re.findall(r"(?:file://|/(?:home|root|tmp)/)\S+", body)]
+    paths = re.findall(r"(?:file://|/(?:home|root|tmp)/)\S+", body)
+    return problems + [f"a path of a machine: {path}" for path in paths]
 
 
 def measure(workspace: Workspace) -> dict[str, Any]:
