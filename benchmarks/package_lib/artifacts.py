@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tarfile
@@ -109,12 +110,18 @@ def metadata_problems(found: Message) -> list[str]:
 def measure(workspace: Workspace) -> dict[str, Any]:
     tracked = set(run("git", "ls-tree", "-r", "--name-only", "HEAD", cwd=ROOT).splitlines())
     wheel, sdist = workspace.wheel, workspace.sdist
+    audit = run(workspace.tools.python, "-m", "abi3audit", "--strict", "--report", wheel, check=False)
+    symbols = json.loads(audit)["specs"][str(wheel)]["wheel"]
     twine = run(workspace.tools.python, "-m", "twine", "check", "--strict", wheel, sdist, check=False)
     checks = {
         "the wheel has all of the package, py.typed, templates and licence, and nothing else": wheel_problems(
             wheel, workspace.source
         ),
         f"its compiled part serves every Python from 3.11 on ({TAG})": extension_problems(wheel),
+        "`abi3audit --strict`: it uses the stable ABI alone": [
+            f"{each['name']}: {each['result']}" for each in symbols if not each["result"]["is_abi3_baseline_compatible"]
+        ]
+        + ([] if len(symbols) == 1 else [f"{len(symbols)} libraries"]),
         "the sdist has every committed file, and no other": sdist_problems(sdist, tracked),
         "metadata: version, licence expression, classifiers, addresses": metadata_problems(metadata(wheel)),
         "tests of the unpacked sdist pass": problems_of_tests(sdist, workspace.empty_folder("unpacked")),

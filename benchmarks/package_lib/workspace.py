@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
 # Used here only, so no extra has them; their versions are in constraints.txt like those of all others.
-TOOLS = ("pip", "pyright", "twine")
+TOOLS = ("abi3audit", "pip", "pyright", "twine")
 
 
 def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = None, check: bool = True) -> str:
