@@ -59,11 +59,12 @@ $(OLD)/installed: pyproject.toml constraints.txt constraints-transformers4.txt |
 test-transformers4: $(OLD)/installed  ## The same core and coverage tests with the oldest supported Transformers
 	OMP_NUM_THREADS=1 $(OLD)/bin/python -m pytest -n 2 --dist loadgroup $(CORE_TESTS)
 
-check: $(VENV)/dev.installed  ## Style, types and import layers
+check: $(VENV)/dev.installed  ## Style, types, import layers, declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry gelu_patch
 
 format: $(VENV)/dev.installed  ## Let ruff put the style right
 	$(BIN)/ruff check --fix .

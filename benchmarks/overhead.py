@@ -1,4 +1,6 @@
-"""What this package costs before it does anything useful: import, help, inspection, planning, patching.
+"""What this package costs on a model: inspection, planning, patching.
+
+`benchmarks/package.py` measures what it costs before: import, help.
 
 Writes benchmarks/results/overhead.json with every sample. Run it on an idle machine:
 
@@ -9,8 +11,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,10 +29,6 @@ def timed(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def fresh_process(*arguments: str) -> float:
-    return timed(lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True))
 
 
 def bert_12() -> torch.nn.Module:
@@ -65,7 +61,6 @@ def main() -> None:
     sizes = {number: of_modules(number) for number in (100, 1_000, 10_000)}
 
     samples = {
-        "first use of gp.patch_model (imports, after torch and transformers)": [timed(lambda: gp.patch_model)],
         "first inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert))],
         "inspect_model, 12-layer BERT on meta": [timed(lambda: gp.inspect_model(bert)) for _ in range(REPEATS)],
         "patch_model, 24-layer GPT-2 on meta": [patch_and_revert(gpt2, "gelu_fused") for _ in range(REPEATS)],
@@ -82,9 +77,6 @@ def main() -> None:
             for target in ("gelu_fused", "relu")
             for model in sizes.values()
         },
-        "python -c pass": [fresh_process("-c", "pass") for _ in range(5)],
-        "python -c 'import gelu_patch'": [fresh_process("-c", "import gelu_patch") for _ in range(5)],
-        "gelu-patch --help": [fresh_process("-m", "gelu_patch", "--help") for _ in range(5)],
     }
     result = {
         "unit": "s",

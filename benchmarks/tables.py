@@ -18,9 +18,11 @@ sys.path.insert(0, str(ROOT))  # as a script, `benchmarks` is no package
 from benchmarks.pages_lib.accuracy import accuracy_table  # noqa: E402
 from benchmarks.pages_lib.coverage import coverage_table  # noqa: E402
 from benchmarks.pages_lib.demo import demo_table, keep_demo  # noqa: E402
+from benchmarks.pages_lib.dependencies import dependencies_page  # noqa: E402
 from benchmarks.pages_lib.latency_protocol import protocol_table  # noqa: E402
 from benchmarks.pages_lib.method_cards import method_cards  # noqa: E402
 from benchmarks.pages_lib.overhead import overhead_table  # noqa: E402
+from benchmarks.pages_lib.package import package_table  # noqa: E402
 from benchmarks.pages_lib.pays import pays_table  # noqa: E402
 from benchmarks.pages_lib.status import status_page  # noqa: E402
 from benchmarks.speed_lib.page import page as performance_page  # noqa: E402
@@ -31,6 +33,7 @@ Maker = Callable[[Path], str]
 # Whole pages, and what makes them.
 PAGES: dict[str, Maker] = {
     "docs/activations.md": method_cards,
+    "docs/dependencies.md": dependencies_page,
     "docs/performance.md": performance_page,
     "docs/status.md": status_page,
 }
@@ -41,6 +44,7 @@ TABLES: tuple[tuple[str, str, Maker], ...] = (
     ("docs/guide/measure.md", "aa", protocol_table),
     ("docs/demo.md", "demo", demo_table),
     ("docs/overhead.md", "overhead", overhead_table),
+    ("docs/overhead.md", "package", package_table),
     ("docs/accuracy.md", "accuracy", accuracy_table),
 )
 

@@ -6,6 +6,7 @@ from gelu_patch.checking import KernelCheck as KernelCheck
 from gelu_patch.checking import PatchCheck as PatchCheck
 from gelu_patch.checking import check_kernel as check_kernel
 from gelu_patch.checking import check_patch as check_patch
+from gelu_patch.environment import __version__ as __version__
 from gelu_patch.errors import GeluPatchError as GeluPatchError
 from gelu_patch.kernels import Kernel as Kernel
 from gelu_patch.kernels import register_kernel as register_kernel

@@ -46,6 +46,9 @@ def package_version(name: str) -> str | None:
         return None
 
 
+__version__ = package_version(DISTRIBUTION) or "unknown"  # the number itself stands in pyproject.toml
+
+
 def best_device() -> str:
     """Return "cuda" when there is a GPU, else "cpu"; always "cpu" with ACCELERATE_USE_CPU, as in Accelerate."""
     import torch
@@ -146,10 +149,8 @@ def fingerprint() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": gpus,
-        "driver": None,
         "governor": governor(),
         "loadavg": [round(load, 2) for load in os.getloadavg()],
-        "throttled": None,
         "env_vars": {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ},
         "offline": is_offline(),
     }

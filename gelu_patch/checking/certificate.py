@@ -15,7 +15,7 @@ from gelu_patch.activations.base import activations
 from gelu_patch.checking.inputs import DTYPES, dtype_of
 from gelu_patch.checking.kernel import OnProgress, check_kernels
 from gelu_patch.checking.results import DIRECTIONS, KernelCheck
-from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.environment import DISTRIBUTION, __version__, fingerprint, git_commit
 from gelu_patch.kernels import Accepted, Request, ask, kernels
 from gelu_patch.kernels.eager import EagerKernel
 
@@ -68,7 +68,7 @@ class Case:
 class Certificate(BaseModel):
     """Checks with the environment that they were made in. ``not_run`` lists what an interruption left out."""
 
-    tool: str = Field(default_factory=lambda: f"{DISTRIBUTION} {package_version(DISTRIBUTION) or 'unknown'}")
+    tool: str = Field(default_factory=lambda: f"{DISTRIBUTION} {__version__}")
     git: str | None = Field(default_factory=git_commit)
     created: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     environment: dict[str, Any] = Field(default_factory=fingerprint)

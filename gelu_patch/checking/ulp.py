@@ -18,8 +18,3 @@ def unit(truth: Array, dtype: torch.dtype) -> Array:
     limits = torch.finfo(dtype)
     binade = (np.ascontiguousarray(truth, dtype=np.float64).view(np.int64) & _EXPONENT).view(np.float64)
     return np.asarray(np.maximum(binade, limits.tiny) * limits.eps)
-
-
-def in_ulp(found: torch.Tensor, truth: Array) -> Array:
-    """Return the distance of ``found`` from ``truth`` in ulp of its dtype."""
-    return np.asarray(np.abs(found.double().numpy() - truth) / unit(truth, found.dtype))

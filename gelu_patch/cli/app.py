@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gelu_patch.cli import ablate, bench, compare, demo, doctor, evaluate, inspect, report, train, verify
-from gelu_patch.environment import DISTRIBUTION, package_version
+from gelu_patch.environment import DISTRIBUTION, __version__
 from gelu_patch.errors import GeluPatchError
 from gelu_patch.training.settings import NEWEST
 
@@ -44,7 +44,7 @@ app.command("demo")(demo.demo)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"{DISTRIBUTION} {package_version(DISTRIBUTION) or 'unknown'}")
+        typer.echo(f"{DISTRIBUTION} {__version__}")
         raise typer.Exit
 
 

@@ -22,7 +22,7 @@ ROWS, STEP, COLUMNS = 64, 4, 256
 _INTERPRETED_BLOCK = 1 << 16
 
 # Said on every launch, because Triton's default is going to change and costs a fifth of the instructions.
-OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": True}
+OPTIONS: dict[str, int] = {"num_warps": WARPS, "enable_fp_fusion": True}
 
 
 def forward(form: str, out: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None = None) -> None:

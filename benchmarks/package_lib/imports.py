@@ -1,0 +1,45 @@
+"""How long the first moments take: every sample is a fresh process, wall clock."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .workspace import ROOT, Workspace, clean_environment, run
+
+REPEATS = 11
+_TIMED = "import time, {before}; t = time.perf_counter(); {what}; print(time.perf_counter() - t)"
+
+# Whole processes, and what happens inside of one after other imports.
+PROCESSES = {
+    "`python -c pass`": ("-c", "pass"),
+    "`python -c 'import gelu_patch'`": ("-c", "import gelu_patch"),
+    "`gelu-patch --help`": ("-m", "gelu_patch", "--help"),
+    "`gelu-patch compare --help`": ("-m", "gelu_patch", "compare", "--help"),
+    "`python -c 'import torch, transformers'`, for comparison": ("-c", "import torch, transformers"),
+}
+INSIDE = {
+    "`import gelu_patch`, alone": _TIMED.format(before="sys", what="import gelu_patch"),
+    "first use of `gelu_patch.patch_model`, after torch and transformers": _TIMED.format(
+        before="torch, transformers, gelu_patch", what="gelu_patch.patch_model"
+    ),
+}
+
+
+def measure(workspace: Workspace) -> dict[str, Any]:
+    """Interleave all of them, so that a disturbance hits all; the first round fills caches and is dropped."""
+    samples: dict[str, list[float]] = {name: [] for name in (*PROCESSES, *INSIDE)}
+    for _ in range(REPEATS + 1):
+        for name, arguments in PROCESSES.items():
+            started = time.perf_counter()
+            _python(*arguments, cwd=workspace.path)
+            samples[name].append(time.perf_counter() - started)
+        for name, code in INSIDE.items():
+            samples[name].append(float(_python("-c", code, cwd=workspace.path)))
+    return {"samples": {name: [round(value, 6) for value in values[1:]] for name, values in samples.items()}}
+
+
+def _python(*arguments: str, cwd: Path) -> str:
+    return run(sys.executable, *arguments, cwd=cwd, env=clean_environment(PYTHONPATH=str(ROOT)))
