@@ -1,0 +1,1 @@
+"""Mutation testing with mutmut: which mutants are run, what became of them, and which survivors are explained."""
