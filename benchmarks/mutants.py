@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # as a script, `benchmarks` is no package
-os.chdir(ROOT)  # where mutmut finds its configuration
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # not this folder: its coverage.py would hide the library of that name
 
+
+from benchmarks.mutants_lib import PACKAGES  # noqa: E402
 from benchmarks.mutants_lib.outcomes import (  # noqa: E402
     NOT_COVERED,
     NOTICED,
@@ -38,7 +40,6 @@ from gelu_patch.environment import fingerprint, git_commit  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
 EQUIVALENTS = ROOT / "benchmarks" / "mutants_lib" / "equivalents.toml"
-PACKAGES = ("patching", "stats", "activations", "blocks")  # by the harm that a mistake does
 
 
 def main() -> None:
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--noted", action="store_true", help="run nothing: read what mutmut noted the last time")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
+    os.chdir(ROOT)  # where mutmut finds its configuration
     written: dict[str, Any] = {"packages": {}}
     if chosen.results.exists():
         written = json.loads(chosen.results.read_text(encoding="utf-8"))

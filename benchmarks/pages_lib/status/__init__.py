@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...speed_lib.markdown import table
-from . import fine_tuning, kernels, patching, verdict
+from . import fine_tuning, house, kernels, patching, verdict
 from .goals import Row
 
 HEAD = """# Status
@@ -23,6 +23,7 @@ AREAS: tuple[tuple[str, Callable[[Path], list[Row]]], ...] = (
     ("The verdict", verdict.rows),
     ("Fine-tuning", fine_tuning.rows),
     ("NVIDIA GPUs", kernels.on_gpu),
+    ("The house", house.rows),
 )
 
 
