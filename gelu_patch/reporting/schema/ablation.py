@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gelu_patch.reporting.schema.run import Interval, Section
+from gelu_patch.reporting.schema.section import Interval, Section
 
 Outcome = Literal["baseline", "better", "worse", "not told apart", "diverged", "no interval"]
 
