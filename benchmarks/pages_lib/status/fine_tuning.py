@@ -69,12 +69,13 @@ def _curves(found: Json) -> tuple[str, bool | str]:
     window, alone = found["loss"][0], found["by_rounding_alone"]  # of single steps, the strictest
     by_seed = dict(zip(found["seeds"], window["largest_difference_per_seed"], strict=True))
     below = [seed for seed, largest in by_seed.items() if largest < window["bar"]]
-    others = max((largest for seed, largest in by_seed.items() if seed != alone["seed"]), default=0.0)
+    worst, (before, after) = alone["seed"], alone["threads"]
+    others = max((largest for seed, largest in by_seed.items() if seed != worst), default=0.0)
     text = (
         f"bar {window['bar']:.1e} nat, {found['steps']} steps: below it with {len(below)} of {len(by_seed)} seeds. "
         f"Mean of all differences {window['mean_difference']:.1e}. Largest {window['largest_difference']:.1e} with "
-        f"seed {alone['seed']}, {others:.1e} with the others. Stock against itself with {alone['threads'][1]} instead of "
-        f"{alone['threads'][0]} threads, seed {alone['seed']}: {alone['largest_difference']:.1e}"
+        f"seed {worst}, {others:.1e} with the others. Stock against itself with {after} instead of {before} threads, "
+        f"seed {worst}: {alone['largest_difference']:.1e}"
     )
     reached = found["steps"] >= 200 and window["mean_below_bar"]
     return text, PARTLY if reached and not window["largest_below_bar"] else reached
