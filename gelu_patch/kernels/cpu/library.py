@@ -24,7 +24,7 @@ EXTENSION = "gelu_patch.kernels.cpu._native"
 SOURCES = Path(__file__).parent / "source"
 INSTALL_AGAIN = (
     "with a C compiler at hand (gcc or clang): pip install --no-deps --editable . in a checkout, elsewhere "
-    f"pip install --no-deps --force-reinstall --no-binary :all: {DISTRIBUTION}"
+    f"pip install --no-deps --force-reinstall --no-binary {DISTRIBUTION} {DISTRIBUTION}"
 )
 
 # The enumerations of source/kernels.h, in their order.
