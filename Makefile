@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CORE_TESTS := $(addprefix tests/,activations kernels sites blocks patching checking coverage contracts/test_kernels.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs gallery ablation test test-transformers4 check format bench certificate notebooks schema clean
+.PHONY: help demo docs gallery ablation test test-transformers4 check format bench certificate branches mutants notebooks schema clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -85,6 +85,17 @@ certificate: $(VENV)/demo.installed  ## Check the kernels over all inputs of all
 	$(BIN)/gelu-patch verify --long --kernel cpu --json benchmarks/results/certificate.json
 	$(BIN)/python benchmarks/tables.py
 
+branches: $(VENV)/dev.installed  ## Branch coverage of patching, stats, activations and blocks (about six minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/branches.py
+	$(BIN)/python benchmarks/tables.py
+
+# `make mutants MUTANTS="--package stats --sample 200"` runs a sample.
+MUTANTS := --processes 2
+
+mutants: $(VENV)/dev.installed  ## Mutation score of the same packages: plant thousands of faults, count what the tests notice (hours)
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
+	$(BIN)/python benchmarks/tables.py
+
 docs: $(VENV)/dev.installed  ## The documentation as a site in build/docs (a broken link is an error)
 	$(BIN)/mkdocs build
 
@@ -95,4 +106,4 @@ schema: $(VENV)/dev.installed  ## Write the JSON Schema of report.json that ship
 	$(BIN)/python -m gelu_patch.reporting.schema
 
 clean:  ## Remove the environment and caches; runs/ stays
-	rm -rf $(VENV) $(OLD) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLD) build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from gelu_patch.environment import fingerprint
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, Cell
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK, Cell
 from gelu_patch.timing.analysis import latency_entries
 from gelu_patch.timing.job import Job
 from gelu_patch.timing.latency import measure_interleaved

@@ -21,8 +21,8 @@ from pathlib import Path
 from rich.console import Console
 
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
-from gelu_patch.reporting.console import ablation_view
-from gelu_patch.reporting.run_folder import HTML, MARKDOWN, REPORT
+from gelu_patch.reporting.rendering.console import ablation_view
+from gelu_patch.reporting.storage.run_folder import HTML, MARKDOWN, REPORT
 from gelu_patch.runs.ablation import ablate
 from gelu_patch.runs.progress import ConsoleProgress
 

@@ -31,7 +31,7 @@ from rich.console import Console  # noqa: E402
 import gelu_patch as gp  # noqa: E402
 from gelu_patch.demo.data import CHECKPOINT, load_sentences  # noqa: E402
 from gelu_patch.environment import fingerprint, git_commit  # noqa: E402
-from gelu_patch.reporting.run_folder import REPORT, TRAINING_LOG, RunFolder, now  # noqa: E402
+from gelu_patch.reporting.storage.run_folder import REPORT, TRAINING_LOG, RunFolder, now  # noqa: E402
 from gelu_patch.runs.progress import ConsoleProgress  # noqa: E402
 from gelu_patch.runs.seeds import train_seeds  # noqa: E402
 from gelu_patch.runs.training_job import TrainingJob  # noqa: E402

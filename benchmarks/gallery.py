@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gelu_patch.demo.journey import run_demo
 from gelu_patch.demo.settings import Settings
-from gelu_patch.reporting.run_folder import HTML, MARKDOWN, REPORT
+from gelu_patch.reporting.storage.run_folder import HTML, MARKDOWN, REPORT
 from gelu_patch.runs.progress import ConsoleProgress
 
 SHELF = Path("docs/gallery/minilm_rotten_tomatoes")

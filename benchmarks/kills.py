@@ -36,7 +36,7 @@ import torch  # noqa: E402
 from transformers import AutoModelForSequenceClassification  # noqa: E402, F401
 
 from gelu_patch.environment import fingerprint  # noqa: E402
-from gelu_patch.reporting.run_folder import TRAINING_LOG, RunFolder, now  # noqa: E402
+from gelu_patch.reporting.storage.run_folder import TRAINING_LOG, RunFolder, now  # noqa: E402
 from gelu_patch.runs.train import TrainingJob, train_run  # noqa: E402
 from gelu_patch.training.checkpoints import Checkpoints  # noqa: E402
 from gelu_patch.training.recipe import Recipe  # noqa: E402

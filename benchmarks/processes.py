@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from gelu_patch.environment import fingerprint  # noqa: E402
-from gelu_patch.reporting.run_folder import TRAINING_LOG, now  # noqa: E402
+from gelu_patch.reporting.storage.run_folder import TRAINING_LOG, now  # noqa: E402
 from tests.tasks.tiny import save_tiny_bert, tiny_examples  # noqa: E402
 
 BATCH = 16

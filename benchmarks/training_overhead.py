@@ -31,7 +31,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 
 import gelu_patch as gp  # noqa: E402
 from gelu_patch.environment import fingerprint  # noqa: E402
-from gelu_patch.reporting.run_folder import now  # noqa: E402
+from gelu_patch.reporting.storage.run_folder import now  # noqa: E402
 from gelu_patch.tasks import LabelMap, TextExamples  # noqa: E402
 from gelu_patch.tasks.base import tasks  # noqa: E402
 from gelu_patch.training import gradients, step  # noqa: E402

@@ -14,7 +14,6 @@ from pathlib import Path
 import gelu_patch as gp
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
 from gelu_patch.tasks import read_examples, tasks
-from gelu_patch.training.recipe import Recipe
 
 task = tasks.get("text-classification")
 
@@ -43,7 +42,7 @@ def fine_tuned(activation, seed, train, test, given):
     model, words = loaded.model, {"tokenizer": loaded.tokenizer, "max_length": given.max_length}
     if activation != "stock":
         print(gp.patch_model(model, activation))
-    recipe = Recipe(
+    recipe = gp.Recipe(
         learning_rate=2e-4,
         weight_decay=0.01,
         num_train_epochs=2,

@@ -14,11 +14,10 @@ from pathlib import Path
 from rich.console import Console
 
 import gelu_patch as gp
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.progress import ConsoleProgress
 from gelu_patch.runs.train import TrainingJob, train_run
 from gelu_patch.tasks import read_examples
-from gelu_patch.training.recipe import Recipe
 from gelu_patch.training.settings import Checkpointing, Lora
 
 HOME = Path("runs/small-gpt2")
@@ -58,7 +57,7 @@ def main() -> None:
     # All weights, or adapters beside the attention of a frozen model: these need a higher rate.
     ways = {"full": (Lora(), 3e-4), "lora": (Lora(lora_r=given.lora_r), 2e-3)}
     for way, (lora, learning_rate) in ways.items():
-        recipe = Recipe(
+        recipe = gp.Recipe(
             learning_rate=learning_rate,
             max_train_steps=given.max_train_steps,
             num_warmup_steps=given.max_train_steps // 10,

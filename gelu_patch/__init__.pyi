@@ -28,3 +28,4 @@ from gelu_patch.sites import inspect_model as inspect_model
 from gelu_patch.tasks.evaluate import evaluate_model as evaluate_model
 from gelu_patch.timing import benchmark as benchmark
 from gelu_patch.training.loop import finetune as finetune
+from gelu_patch.training.recipe import Recipe as Recipe

@@ -12,7 +12,7 @@ import pytest
 
 from gelu_patch.demo.data import CHECKPOINT, SENTENCES
 from gelu_patch.errors import DataNotFound
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents, tiny_examples
 
 ROOT = Path(__file__).parents[1]

@@ -131,8 +131,8 @@ def _known_classes(with_transformers: bool) -> Mapping[type, tuple[tuple[Mapping
 def describe(thing: object) -> str:
     """Return the qualified name of a module's class or of a function, for tables and messages."""
     if isinstance(thing, functools.partial):
-        keywords = ", ".join(f"{key}={value!r}" for key, value in thing.keywords.items())
-        return f"partial({describe(thing.func)}, {keywords})"
+        keywords = (f"{key}={value!r}" for key, value in thing.keywords.items())
+        return f"partial({', '.join([describe(thing.func), *keywords])})"
     if isinstance(thing, nn.Module):
         return type(thing).__qualname__
     said_by_itself: str | None = getattr(thing, "gelu_patch_description", None)  # expressions in code

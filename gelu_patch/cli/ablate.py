@@ -34,8 +34,8 @@ def ablate(
     again. Exits with 0 whatever the ranking says, and with 5 when a run of the baseline diverged.
     """
     from gelu_patch.errors import UsageError
-    from gelu_patch.reporting.console import ablation_view, table_view
-    from gelu_patch.reporting.run_folder import HTML, MARKDOWN
+    from gelu_patch.reporting.rendering.console import ablation_view, table_view
+    from gelu_patch.reporting.storage.run_folder import HTML, MARKDOWN
     from gelu_patch.runs.ablation import ablate as run_ablation
     from gelu_patch.runs.ablation_plan import AblationPlan
     from gelu_patch.runs.progress import ConsoleProgress, Silent

@@ -56,7 +56,7 @@ def bench(
     Exits with 5 when an A/A control failed, so that a ratio means nothing.
     """
     from gelu_patch.errors import ExitCode
-    from gelu_patch.reporting.policy import parse_margin
+    from gelu_patch.reporting.policy.margins import parse_margin
     from gelu_patch.runs.bench import bench_job, bench_run, parse_targets
     from gelu_patch.runs.progress import ConsoleProgress, Silent
     from gelu_patch.timing.benchmark import checked_targets, require_whole

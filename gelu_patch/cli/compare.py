@@ -41,12 +41,12 @@ def compare(
     """Compare runs on the same examples and exit with the verdict."""
     from gelu_patch.errors import ExitCode
     from gelu_patch.reporting import wording
-    from gelu_patch.reporting.console import comparison_text, comparison_view
-    from gelu_patch.reporting.job_summary import append_to_job_summary
     from gelu_patch.reporting.outcome import compare as compare_runs
-    from gelu_patch.reporting.policy import read_margins
-    from gelu_patch.reporting.run_folder import COMPARE, HTML, MARKDOWN
-    from gelu_patch.reporting.selection import changed_only
+    from gelu_patch.reporting.policy.margins import read_margins
+    from gelu_patch.reporting.rendering.console import comparison_text, comparison_view
+    from gelu_patch.reporting.rendering.job_summary import append_to_job_summary
+    from gelu_patch.reporting.rendering.selection import changed_only
+    from gelu_patch.reporting.storage.run_folder import COMPARE, HTML, MARKDOWN
 
     if json_output and markdown:
         raise UsageError("--json and --md both print on standard output", next_step="ask for one of them")

@@ -61,8 +61,8 @@ def evaluate(
     """
     from gelu_patch.errors import UsageError
     from gelu_patch.integrations.lm_eval import PREFIX
-    from gelu_patch.reporting.arms import seed_folders
-    from gelu_patch.reporting.run_folder import RunFolder
+    from gelu_patch.reporting.comparing.arms import seed_folders
+    from gelu_patch.reporting.storage.run_folder import RunFolder
     from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
     from gelu_patch.runs.lm_eval import LmEvalJob, lm_eval_run
     from gelu_patch.runs.progress import ConsoleProgress, Silent

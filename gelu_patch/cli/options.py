@@ -15,7 +15,7 @@ from gelu_patch.runs.options import Arm as Arm
 from gelu_patch.runs.options import Columns as Columns
 
 if TYPE_CHECKING:
-    from gelu_patch.reporting.run_folder import RunFolder
+    from gelu_patch.reporting.storage.run_folder import RunFolder
 
 Where = Annotated[
     list[str] | None,

@@ -43,10 +43,10 @@ def report(
     json_output: options.Json = False,
 ) -> None:
     """Write what saved runs say: for people who decide, for CI and for the Hub."""
-    from gelu_patch.reporting.policy import read_margins
-    from gelu_patch.reporting.publish import publish
-    from gelu_patch.reporting.run_folder import HTML
+    from gelu_patch.reporting.policy.margins import read_margins
+    from gelu_patch.reporting.rendering.publish import publish
     from gelu_patch.reporting.sources import report_from
+    from gelu_patch.reporting.storage.run_folder import HTML
 
     found = report_from(
         sources,
@@ -72,7 +72,7 @@ def report(
 
 
 def _folder(sources: list[Path], chosen: Path | None) -> Path:
-    from gelu_patch.reporting.run_folder import REPORT
+    from gelu_patch.reporting.storage.run_folder import REPORT
 
     last = sources[-1].parent if sources[-1].name == REPORT else sources[-1]
     return chosen or (last if len(sources) == 1 else last / "report")

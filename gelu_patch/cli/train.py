@@ -53,7 +53,7 @@ def train(
     Run the same command again after an interruption: it goes on from the last checkpoint. Exits with 5 when the
     training diverged.
     """
-    from gelu_patch.reporting.run_folder import RunFolder
+    from gelu_patch.reporting.storage.run_folder import RunFolder
     from gelu_patch.runs.progress import ConsoleProgress, Silent
     from gelu_patch.runs.seeds import parse_seeds, train_seeds
     from gelu_patch.runs.train import TrainingJob, train_run

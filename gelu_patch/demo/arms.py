@@ -10,9 +10,9 @@ from rich.console import Console
 from gelu_patch.demo.data import CHECKPOINT, load_sentences
 from gelu_patch.demo.settings import Settings
 from gelu_patch.environment import best_device
-from gelu_patch.reporting.performance import with_measured
-from gelu_patch.reporting.run_folder import CONFIG, RunFolder
+from gelu_patch.reporting.comparing.performance import with_measured
 from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.storage.run_folder import CONFIG, RunFolder
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.inspect import load_any
 from gelu_patch.runs.progress import Progress

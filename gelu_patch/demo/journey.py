@@ -13,11 +13,11 @@ from gelu_patch.demo.checks import check_gpt2, check_swap
 from gelu_patch.demo.data import CHECKPOINT, SENTENCES
 from gelu_patch.demo.settings import SAME, Settings
 from gelu_patch.errors import Interrupted
-from gelu_patch.reporting.compare import compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_view
+from gelu_patch.reporting.comparing.compare import compare_runs, comparison_report
 from gelu_patch.reporting.outcome import write_report_files
-from gelu_patch.reporting.run_folder import HTML, MARKDOWN, RunFolder
+from gelu_patch.reporting.rendering.console import comparison_view
 from gelu_patch.reporting.schema import Check, Report
+from gelu_patch.reporting.storage.run_folder import HTML, MARKDOWN, RunFolder
 from gelu_patch.runs.progress import Progress
 from gelu_patch.runs.train import TrainingJob, load_for_training
 from gelu_patch.sites import inspect_model

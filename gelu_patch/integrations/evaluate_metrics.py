@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from gelu_patch.errors import DataError, MissingExtra, NotComparable
-from gelu_patch.reporting.predictions import IntArray, Predictions
+from gelu_patch.reporting.storage.predictions import IntArray, Predictions
 from gelu_patch.stats.resampling import ResampledDifference, paired_percentile
 from gelu_patch.tasks.metrics import Metric, metrics
 

@@ -28,9 +28,9 @@ from gelu_patch.blocks.libraries import products_by_torch
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.errors import DataError, GeluPatchError, MissingExtra
 from gelu_patch.integrations.lm_eval_samples import Sample, predictions_of, quality_of
-from gelu_patch.reporting.predictions import digest
-from gelu_patch.reporting.run_folder import PREDICTIONS, now
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, Tool
+from gelu_patch.reporting.storage.predictions import digest
+from gelu_patch.reporting.storage.run_folder import PREDICTIONS, now
 from gelu_patch.sites.modes import modes_restored
 from gelu_patch.tasks.describe import describe_model
 from gelu_patch.tasks.encoding import tokenizer_sha256

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gelu_patch.errors import DataError
-from gelu_patch.reporting.predictions import Predictions, digest
 from gelu_patch.reporting.schema import Quality
+from gelu_patch.reporting.storage.predictions import Predictions, digest
 from gelu_patch.stats.bootstrap import percentile_mean
 from gelu_patch.stats.single import wilson_interval
 from gelu_patch.tasks.data import shorten

@@ -11,18 +11,18 @@ from typing import cast
 from rich.console import Group, RenderableType
 
 from gelu_patch.errors import ExitCode, MissingExtra, UsageError
-from gelu_patch.reporting.arms import Run, SeedRuns, open_arm, runs_of
-from gelu_patch.reporting.compare import compare_candidates, compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_text, comparison_view
-from gelu_patch.reporting.files import write_text
-from gelu_patch.reporting.html import html_report
-from gelu_patch.reporting.markdown import markdown_report
-from gelu_patch.reporting.performance import with_bench
-from gelu_patch.reporting.policy import make_policy
-from gelu_patch.reporting.policy_file import policy_for, read_policy
-from gelu_patch.reporting.run_folder import HTML, MARKDOWN, RunFolder
+from gelu_patch.reporting.comparing.arms import Run, SeedRuns, open_arm, runs_of
+from gelu_patch.reporting.comparing.compare import compare_candidates, compare_runs, comparison_report
+from gelu_patch.reporting.comparing.performance import with_bench
+from gelu_patch.reporting.comparing.verdict import worst
+from gelu_patch.reporting.policy.margins import make_policy
+from gelu_patch.reporting.policy.policy_file import policy_for, read_policy
+from gelu_patch.reporting.rendering.console import comparison_text, comparison_view
+from gelu_patch.reporting.rendering.html import html_report
+from gelu_patch.reporting.rendering.markdown import markdown_report
 from gelu_patch.reporting.schema import Comparison, Policy, Report, VerdictName
-from gelu_patch.reporting.verdict import worst
+from gelu_patch.reporting.storage.files import write_text
+from gelu_patch.reporting.storage.run_folder import HTML, MARKDOWN, RunFolder
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from gelu_patch.errors import UsageError
-from gelu_patch.reporting.arms import Run, arm_names, arm_of, open_arm, runs_of
+from gelu_patch.reporting.comparing.arms import Run, arm_names, arm_of, open_arm, runs_of
 from gelu_patch.reporting.outcome import compare
 from gelu_patch.reporting.schema import Report
 

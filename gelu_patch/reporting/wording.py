@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from gelu_patch.reporting.metrics import METRICS, Unit
+from gelu_patch.reporting.policy.metrics import METRICS, Unit
 from gelu_patch.reporting.schema import Divergence, Interval, LatencyResult, MemoryResult, Policy, Result
 
 MISSING = "—"

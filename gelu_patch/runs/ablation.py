@@ -15,10 +15,10 @@ import yaml
 
 from gelu_patch.errors import Interrupted, OutputExists
 from gelu_patch.patching import patch_model
-from gelu_patch.reporting.files import make_directory, writable, write_text
-from gelu_patch.reporting.lock import run_lock
-from gelu_patch.reporting.policy_file import fix_policy
-from gelu_patch.reporting.run_folder import MODEL, POLICY, RunFolder
+from gelu_patch.reporting.policy.policy_file import fix_policy
+from gelu_patch.reporting.storage.files import make_directory, writable, write_text
+from gelu_patch.reporting.storage.lock import run_lock
+from gelu_patch.reporting.storage.run_folder import MODEL, POLICY, RunFolder
 from gelu_patch.runs.ablation_file import AblationFile
 from gelu_patch.runs.ablation_plan import AblationPlan, PlannedRun, has_diverged
 from gelu_patch.runs.ablation_report import write_ablation_report

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gelu_patch.errors import UnknownName, UsageError
 from gelu_patch.patching.selectors import target_name
-from gelu_patch.reporting.settings_file import check_settings, read_settings, unknown_key
-from gelu_patch.reporting.timings import STOCK
+from gelu_patch.reporting.storage.settings_file import check_settings, read_settings, unknown_key
+from gelu_patch.reporting.storage.timings import STOCK
 from gelu_patch.runs.options import ArmOptions, Columns
 from gelu_patch.training.recipe import Recipe
 from gelu_patch.training.settings import Checkpointing, Lora, Settings

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gelu_patch.errors import DataError, InvalidMeasurement, OutputExists, UsageError
-from gelu_patch.reporting.policy_file import read_policy
-from gelu_patch.reporting.run_folder import CONFIG, RunFolder
+from gelu_patch.reporting.policy.policy_file import read_policy
+from gelu_patch.reporting.rendering.tables import Table
 from gelu_patch.reporting.schema import Policy
-from gelu_patch.reporting.tables import Table
+from gelu_patch.reporting.storage.run_folder import CONFIG, RunFolder
 from gelu_patch.runs.ablation_file import AblationFile, read_ablation
 from gelu_patch.runs.evaluate import EvaluationJob, is_evaluated
 from gelu_patch.runs.options import ArmOptions

@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 
-from gelu_patch.reporting.ablation import ablation_report
-from gelu_patch.reporting.arms import SeedRuns
+from gelu_patch.reporting.comparing.ablation import ablation_report
+from gelu_patch.reporting.comparing.arms import SeedRuns
 from gelu_patch.reporting.outcome import write_report_files
-from gelu_patch.reporting.policy_file import policy_for
-from gelu_patch.reporting.run_folder import TRAINING_LOG, RunFolder
+from gelu_patch.reporting.policy.policy_file import policy_for
 from gelu_patch.reporting.schema import Report, SeedRun
+from gelu_patch.reporting.storage.run_folder import TRAINING_LOG, RunFolder
 from gelu_patch.runs.ablation_plan import AblationPlan
 from gelu_patch.runs.seeds import seed_folder
 from gelu_patch.training.log import StepRecord, read_log

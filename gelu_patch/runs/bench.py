@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from gelu_patch.errors import UsageError
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.inspect import load_any
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.tasks.describe import describe_model

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from gelu_patch.environment import fingerprint
-from gelu_patch.reporting.files import writable, write_text
-from gelu_patch.reporting.run_folder import ENVIRONMENT, RUN_LOG, now
+from gelu_patch.reporting.storage.files import writable, write_text
+from gelu_patch.reporting.storage.run_folder import ENVIRONMENT, RUN_LOG, now
 
 
 class Diary:

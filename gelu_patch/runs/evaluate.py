@@ -13,8 +13,8 @@ from gelu_patch.errors import ModelNotFound, UsageError
 from gelu_patch.patching import check_ranks, patch_model
 from gelu_patch.patching.adapters import adapter_base
 from gelu_patch.patching.selectors import describe_where
-from gelu_patch.reporting.run_folder import ENVIRONMENT, EVALUATION, PREDICTIONS, RUN_LOG, RunFolder
 from gelu_patch.reporting.schema import Report
+from gelu_patch.reporting.storage.run_folder import ENVIRONMENT, EVALUATION, PREDICTIONS, RUN_LOG, RunFolder
 from gelu_patch.runs.identity import identity_of
 from gelu_patch.runs.job import Job
 from gelu_patch.runs.progress import Progress, Silent
@@ -53,7 +53,8 @@ class EvaluationJob(Job):
         """Return what was asked for, as plain data."""
         names = ("source", "activation", "memory", "task", "max_length", "stride", "seed", "device", "noise_examples")
         asked = {name: getattr(self, name) for name in names}
-        data = {"name": self.data.name, "n": len(self.data), "limited": self.data.limited}
+        found = self.data
+        data = {"name": found.name, "n": len(found), "limited": found.limited, "sha256": found.inputs_sha256}
         batch_size = self.per_device_eval_batch_size
         return asked | {"where": describe_where(self.where), "data": data, "per_device_eval_batch_size": batch_size}
 
@@ -120,13 +121,13 @@ def is_evaluated(run: RunFolder, job: EvaluationJob) -> bool:
     """
     try:
         there = yaml.safe_load((run.path / EVALUATION).read_text(encoding="utf-8"))
-        data = there["identity"]["data"]
+        data = (there["identity"]["data"]["ids"], there["data"]["sha256"])
     except (OSError, KeyError, TypeError, yaml.YAMLError):
         return False
     if not (run.has_report and (run.path / PREDICTIONS).is_file()):
         return False
     asked = all(there.get(name) == getattr(job, name) for name in ("task", "max_length", "stride", "seed"))
-    return asked and (data.get("ids"), data.get("inputs")) == (job.data.ids_sha256, job.data.inputs_sha256)
+    return asked and data == (job.data.ids_sha256, job.data.inputs_sha256)
 
 
 def _check_own_folder(job: EvaluationJob, trained: Report | None) -> None:

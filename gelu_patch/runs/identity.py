@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISABLE_VARIABLE, DISTRIBUTION, fingerprint, package_version
-from gelu_patch.reporting.predictions import digest
+from gelu_patch.reporting.storage.predictions import digest
 from gelu_patch.tasks.evaluate import Prepared
 
 VERSIONS = (DISTRIBUTION, "torch", "transformers")

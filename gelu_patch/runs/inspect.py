@@ -8,7 +8,7 @@ from torch import nn
 
 from gelu_patch.errors import UnsupportedModel
 from gelu_patch.patching import class_named_in, load_patched, load_sidecar
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.sites import Census, inspect_model
 from gelu_patch.tasks.loading import explained, load_config, quiet_transformers, resolve_checkpoint
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from gelu_patch.errors import UsageError
 from gelu_patch.integrations.lm_eval import PREFIX, evaluate_with_lm_eval
 from gelu_patch.patching import patch_model
-from gelu_patch.reporting.lock import run_lock
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.lock import run_lock
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.job import Job
 from gelu_patch.runs.world import World
 from gelu_patch.tasks.base import tasks

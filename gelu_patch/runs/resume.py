@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 
 from gelu_patch.errors import Interrupted, NotComparable, OutputExists
-from gelu_patch.reporting.files import make_directory, write_text
-from gelu_patch.reporting.lock import run_lock
-from gelu_patch.reporting.run_folder import CONFIG, EVALUATION, PARTIAL, PREDICTIONS, SHARDS, RunFolder
+from gelu_patch.reporting.storage.files import make_directory, write_text
+from gelu_patch.reporting.storage.lock import run_lock
+from gelu_patch.reporting.storage.run_folder import CONFIG, EVALUATION, PARTIAL, PREDICTIONS, SHARDS, RunFolder
 from gelu_patch.runs.diary import Diary
 from gelu_patch.runs.identity import differences, key_of
 from gelu_patch.runs.progress import Progress

@@ -16,9 +16,9 @@ import yaml
 from scipy.stats import t
 
 from gelu_patch.errors import GeluPatchError, InvalidMeasurement, OutputExists, UsageError
-from gelu_patch.reporting.arms import seed_folders
-from gelu_patch.reporting.run_folder import CONFIG, RunFolder, now
+from gelu_patch.reporting.comparing.arms import seed_folders
 from gelu_patch.reporting.schema import Quality, Report
+from gelu_patch.reporting.storage.run_folder import CONFIG, RunFolder, now
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.train import train_run

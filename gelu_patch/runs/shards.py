@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gelu_patch.reporting.files import make_directory, writable, write_with
+from gelu_patch.reporting.storage.files import make_directory, writable, write_with
 from gelu_patch.tasks.answers import Answers
 
 SECONDS_BETWEEN_SHARDS = 5.0

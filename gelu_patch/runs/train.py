@@ -14,9 +14,9 @@ from torch import nn
 
 from gelu_patch.errors import Interrupted, InvalidMeasurement
 from gelu_patch.patching import check_ranks, save_patched
-from gelu_patch.reporting.files import writable, write_text
-from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder
 from gelu_patch.reporting.schema import Memory, SeedRun, Training
+from gelu_patch.reporting.storage.files import writable, write_text
+from gelu_patch.reporting.storage.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder
 from gelu_patch.runs.progress import Progress, Silent
 from gelu_patch.runs.training_job import TrainingJob, load_for_training, prepare_model
 from gelu_patch.runs.training_memory import step_memory

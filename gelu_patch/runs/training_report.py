@@ -8,8 +8,8 @@ import uuid
 
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.errors import InvalidMeasurement
-from gelu_patch.reporting.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder, now
 from gelu_patch.reporting.schema import Environment, Memory, Report, SeedRun, Tool, Training
+from gelu_patch.reporting.storage.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder, now
 from gelu_patch.runs.training_job import TrainingJob
 from gelu_patch.tasks.base import LoadedModel
 from gelu_patch.tasks.describe import describe_data, describe_model

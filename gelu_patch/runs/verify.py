@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gelu_patch.checking.certificate import Case, Certificate, Refusal
 from gelu_patch.errors import EnvironmentProblem, Interrupted
-from gelu_patch.reporting.files import make_directory, write_text
+from gelu_patch.reporting.storage.files import make_directory, write_text
 from gelu_patch.runs.progress import Progress
 
 

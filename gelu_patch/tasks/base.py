@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from gelu_patch.registry import Registry
-from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Quality
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.tasks.answers import Answers, AnswerSheet
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.inference import answered_batches, check_fits, length_sorted_batches

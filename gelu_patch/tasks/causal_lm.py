@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.reporting.predictions import Predictions
-from gelu_patch.reporting.schema import Quality
-from gelu_patch.tasks.answers import Answers
-from gelu_patch.tasks.base import Encoded, LoadedModel, Task, tasks
-from gelu_patch.tasks.checkpoints import Access, load_language_model
+from gelu_patch.tasks.base import Encoded, tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.documents import (
     IGNORED,
@@ -28,18 +23,15 @@ from gelu_patch.tasks.documents import (
 )
 from gelu_patch.tasks.inference import evaluation_mode
 from gelu_patch.tasks.labels import LabelMap
+from gelu_patch.tasks.language_model import LanguageModelling
 from gelu_patch.tasks.token_losses import (
-    document_predictions,
-    document_quality,
-    token_answers,
     token_logits,
-    token_loss,
 )
 
 PROBE_LENGTH = 4
 
 
-class CausalLanguageModelling(Task):
+class CausalLanguageModelling(LanguageModelling):
     """The task of decoders.
 
     A document is tokenised as the Hugging Face example scripts do, with the special tokens of its tokenizer and no
@@ -48,26 +40,10 @@ class CausalLanguageModelling(Task):
     """
 
     name = "causal-lm"
-    labelled = False
-    validation_metric = "nll"
     default_max_length = 1024
-
-    def load(
-        self,
-        name_or_path: str | Path,
-        *,
-        train: TextExamples | None = None,
-        seed: int = 0,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        ignore_mismatched_sizes: bool = False,
-    ) -> LoadedModel:
-        """Load a model with its language modelling head, and its tokenizer, in float32.
-
-        Raises ModelNotFound, and UnsupportedModel when it is no decoder.
-        """
-        access = Access(trust_remote_code, revision)
-        return load_language_model("AutoModelForCausalLM", name_or_path, access, seed, ignore_mismatched_sizes)
+    auto_class = "AutoModelForCausalLM"
+    shift = 1
+    perplexity = "perplexity"
 
     def encode(
         self,
@@ -103,10 +79,6 @@ class CausalLanguageModelling(Task):
         """Pack the documents into blocks of ``max_length`` tokens; see ``packed``."""
         return packed(examples, tokenizer, limit_of(max_length, tokenizer, room_for=2))
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the mean cross-entropy of the labelled tokens (natural log)."""
-        return token_loss(model, batch, shift=1)
-
     def check(self, model: nn.Module, data: Encoded) -> None:
         """Raise UnsupportedModel also when the model looks ahead: it would be asked for what it sees."""
         super().check(model, data)
@@ -122,18 +94,6 @@ class CausalLanguageModelling(Task):
                 why="another last token changes what it says about the tokens before",
                 next_step="give a decoder, or use --task masked-lm",
             )
-
-    def answer(self, model: nn.Module, batch: dict[str, Tensor]) -> Answers:
-        """Return the loss and the best guess at every predicted token of each window."""
-        return token_answers(model, batch, shift=1)
-
-    def predictions(self, data: EncodedDocuments, answers: Answers, *, seed: int | None = None) -> Predictions:
-        """Return one prediction per document: the mean loss over its predicted tokens."""
-        return document_predictions(data, answers, seed=seed)
-
-    def quality(self, predictions: Predictions, labels: LabelMap | None) -> list[Quality]:
-        """Return the mean loss and the perplexity."""
-        return document_quality(predictions, "perplexity")
 
 
 def _probe(ids: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gelu_patch.errors import DataError
-from gelu_patch.reporting.predictions import digest
+from gelu_patch.reporting.storage.predictions import digest
 from gelu_patch.tasks.tables import HUB, Columns, columns_of_dataset, read_columns, read_hub
 
 # The column names of the public benchmark sets, in the order in which they are tried.

@@ -8,8 +8,8 @@ from torch import nn
 
 from gelu_patch.kernels import kernels
 from gelu_patch.patching import current_plan, fallen_back
-from gelu_patch.reporting.predictions import digest
 from gelu_patch.reporting.schema import Data, PatchedSite, PatchSummary, Subject
+from gelu_patch.reporting.storage.predictions import digest
 from gelu_patch.sites import inspect_model
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.encoding import tokenizer_sha256

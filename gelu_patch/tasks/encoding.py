@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gelu_patch.errors import UsageError
-from gelu_patch.reporting.predictions import IntArray
+from gelu_patch.reporting.storage.predictions import IntArray
 from gelu_patch.tasks.data import TextExamples
 
 # Tokenizers without a limit of their own report a huge number.

@@ -14,10 +14,10 @@ from torch import nn
 
 from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
 from gelu_patch.errors import DataError
-from gelu_patch.reporting.drift import Drift
-from gelu_patch.reporting.predictions import Predictions
-from gelu_patch.reporting.run_folder import DRIFT, NOISE, PREDICTIONS, RunFolder, now
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, SeedRun, Subject, Tool, Training
+from gelu_patch.reporting.storage.drift import Drift
+from gelu_patch.reporting.storage.predictions import Predictions
+from gelu_patch.reporting.storage.run_folder import DRIFT, NOISE, PREDICTIONS, RunFolder, now
 from gelu_patch.tasks.answers import Answers, AnswerSheet
 from gelu_patch.tasks.base import DEFAULT_TASK, Encoded, Task, tasks
 from gelu_patch.tasks.data import TextExamples, read_examples

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gelu_patch.errors import DataError
-from gelu_patch.reporting.predictions import IntArray
+from gelu_patch.reporting.storage.predictions import IntArray
 from gelu_patch.tasks.data import TextExamples, name_some
 
 WHOLE_NUMBER = re.compile(r"-?\d+")

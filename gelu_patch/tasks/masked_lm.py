@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.reporting.predictions import Predictions
-from gelu_patch.reporting.schema import Quality
-from gelu_patch.tasks.answers import Answers
-from gelu_patch.tasks.base import LoadedModel, Task, tasks
-from gelu_patch.tasks.checkpoints import Access, load_language_model
+from gelu_patch.tasks.base import tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.tasks.documents import (
     IGNORED,
@@ -27,13 +20,13 @@ from gelu_patch.tasks.documents import (
     windows,
 )
 from gelu_patch.tasks.labels import LabelMap
-from gelu_patch.tasks.token_losses import document_predictions, document_quality, token_answers, token_loss
+from gelu_patch.tasks.language_model import LanguageModelling
 
 # Devlin et al., BERT, section 3.1. All of them become the mask token here: a measurement hides what it asks for.
 MASKED_SHARE = 0.15
 
 
-class MaskedLanguageModelling(Task):
+class MaskedLanguageModelling(LanguageModelling):
     """The task of encoders.
 
     Which tokens are hidden is decided by the id of the document and the seed alone, so two arms answer the same
@@ -41,26 +34,10 @@ class MaskedLanguageModelling(Task):
     """
 
     name = "masked-lm"
-    labelled = False
-    validation_metric = "nll"
     default_max_length = 512
-
-    def load(
-        self,
-        name_or_path: str | Path,
-        *,
-        train: TextExamples | None = None,
-        seed: int = 0,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        ignore_mismatched_sizes: bool = False,
-    ) -> LoadedModel:
-        """Load a model with its masked language modelling head, and its tokenizer, in float32.
-
-        Raises ModelNotFound, and UnsupportedModel when it is no encoder.
-        """
-        access = Access(trust_remote_code, revision)
-        return load_language_model("AutoModelForMaskedLM", name_or_path, access, seed, ignore_mismatched_sizes)
+    auto_class = "AutoModelForMaskedLM"
+    shift = 0
+    perplexity = "pseudo_perplexity"
 
     def encode(
         self,
@@ -96,22 +73,6 @@ class MaskedLanguageModelling(Task):
         return EncodedDocuments(
             examples.ids, examples.shown, examples.groups, tuple(items), tokenizer.pad_token_id or 0
         )
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the mean cross-entropy of the hidden tokens (natural log)."""
-        return token_loss(model, batch, shift=0)
-
-    def answer(self, model: nn.Module, batch: dict[str, Tensor]) -> Answers:
-        """Return the loss and the best guess at every hidden token of each window."""
-        return token_answers(model, batch, shift=0)
-
-    def predictions(self, data: EncodedDocuments, answers: Answers, *, seed: int | None = None) -> Predictions:
-        """Return one prediction per document: the mean loss over its hidden tokens."""
-        return document_predictions(data, answers, seed=seed)
-
-    def quality(self, predictions: Predictions, labels: LabelMap | None) -> list[Quality]:
-        """Return the mean loss and the pseudo-perplexity."""
-        return document_quality(predictions, "pseudo_perplexity")
 
 
 def hidden_places(key: str, n: int, seed: int) -> set[int]:

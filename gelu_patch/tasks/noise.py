@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gelu_patch.blocks.libraries import products_by_torch
-from gelu_patch.reporting.drift import Drift, Layers
-from gelu_patch.reporting.predictions import Predictions
+from gelu_patch.reporting.storage.drift import Drift, Layers
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.tasks.base import Encoded, Task
 from gelu_patch.tasks.inference import evaluation_mode, length_sorted_batches, run_model
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Quality
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.stats.bootstrap import percentile_mean
 from gelu_patch.stats.counts import count_interval
 from gelu_patch.stats.single import wilson_interval

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gelu_patch.errors import UnsupportedModel, UsageError
-from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Quality
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.tasks.answers import Answers
 from gelu_patch.tasks.base import LoadedModel, Task, tasks
 from gelu_patch.tasks.checkpoints import Access, build, load_parts, notes_on

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gelu_patch.errors import UnsupportedModel
-from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import Quality
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.stats.bootstrap import percentile_mean
 from gelu_patch.stats.ratio import percentile_ratio
 from gelu_patch.tasks.answers import Answers

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gelu_patch.reporting import series
+from gelu_patch.reporting.comparing.states import control_holds, latency_state
 from gelu_patch.reporting.schema import AAControl, ActivationShare, Latency, Memory
-from gelu_patch.reporting.states import control_holds, latency_state
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, TIMINGS, Cell, Samples
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK, TIMINGS, Cell, Samples
 from gelu_patch.stats.timing import FloatArray, Ratio, paired_ratio
 
 MARGIN = 0.02  # of the default policy: what a verdict should notice

@@ -12,8 +12,8 @@ from gelu_patch.errors import NothingToPatch
 from gelu_patch.memory import DEFAULT, Memory
 from gelu_patch.patching import patch_model
 from gelu_patch.patching.shells import shell_of
-from gelu_patch.reporting.timings import COMPILED
-from gelu_patch.reporting.timings import STOCK as STOCK
+from gelu_patch.reporting.storage.timings import COMPILED
+from gelu_patch.reporting.storage.timings import STOCK as STOCK
 from gelu_patch.sites import find_sites
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from gelu_patch.errors import EnvironmentProblem, GeluPatchError, UnsupportedModel
-from gelu_patch.reporting.timings import Cell
+from gelu_patch.reporting.storage.timings import Cell
 from gelu_patch.timing.shapes import shape_text
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")

@@ -11,7 +11,7 @@ from torch import nn
 
 from gelu_patch.errors import UnknownName
 from gelu_patch.memory import DEFAULT, Memory
-from gelu_patch.reporting.timings import Cell
+from gelu_patch.reporting.storage.timings import Cell
 from gelu_patch.timing.analysis import MARGIN
 from gelu_patch.timing.devices import require_device
 from gelu_patch.timing.inputs import Inputs, check_length, default_shapes, make_inputs, on_device_of

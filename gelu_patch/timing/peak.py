@@ -12,7 +12,7 @@ from torch import nn
 
 from gelu_patch.patching import patch_model
 from gelu_patch.reporting.schema import Memory, Subject
-from gelu_patch.reporting.timings import STOCK, Cell
+from gelu_patch.reporting.storage.timings import STOCK, Cell
 from gelu_patch.timing.arms import without_activations
 from gelu_patch.timing.devices import synchronize
 from gelu_patch.timing.failures import explained

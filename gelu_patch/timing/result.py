@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gelu_patch.environment import DISTRIBUTION, git_commit, package_version
-from gelu_patch.reporting.bench import bench_markdown, bench_text
-from gelu_patch.reporting.files import write_text
-from gelu_patch.reporting.run_folder import MARKDOWN, RunFolder, now
+from gelu_patch.reporting.rendering.bench_tables import bench_markdown, bench_text
 from gelu_patch.reporting.schema import (
     ActivationShare,
     Arm,
@@ -25,7 +23,9 @@ from gelu_patch.reporting.schema import (
     Subject,
     Tool,
 )
-from gelu_patch.reporting.timings import COMPILED, STOCK, TIMINGS, Cell, write_timings
+from gelu_patch.reporting.storage.files import write_text
+from gelu_patch.reporting.storage.run_folder import MARKDOWN, RunFolder, now
+from gelu_patch.reporting.storage.timings import COMPILED, STOCK, TIMINGS, Cell, write_timings
 from gelu_patch.timing.analysis import activation_share, latency_entries
 from gelu_patch.timing.job import Job
 from gelu_patch.timing.session import Measurements

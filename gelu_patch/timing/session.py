@@ -9,9 +9,9 @@ from typing import Any
 
 from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import fingerprint
+from gelu_patch.reporting.comparing.states import control_holds
 from gelu_patch.reporting.schema import Energy, Memory, Subject
-from gelu_patch.reporting.states import control_holds
-from gelu_patch.reporting.timings import STOCK, Cell
+from gelu_patch.reporting.storage.timings import STOCK, Cell
 from gelu_patch.timing.analysis import control_of
 from gelu_patch.timing.failures import out_of_memory
 from gelu_patch.timing.job import Job

@@ -15,7 +15,7 @@ from gelu_patch.energy import NoEnergy, find_reader
 from gelu_patch.environment import fingerprint
 from gelu_patch.patching.shells import shell_of
 from gelu_patch.reporting.schema import Energy, Memory, Subject
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, Cell
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK, Cell
 from gelu_patch.timing.arms import allow_compiled_graphs, arms_of, without_activations
 from gelu_patch.timing.devices import synchronize
 from gelu_patch.timing.failures import explained

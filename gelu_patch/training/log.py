@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gelu_patch.errors import DataError, DataNotFound
-from gelu_patch.reporting.files import writable, write_with
+from gelu_patch.reporting.storage.files import writable, write_with
 
 
 @dataclass(frozen=True)

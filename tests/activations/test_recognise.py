@@ -9,7 +9,7 @@ import transformers.activations as hf
 from torch import nn
 
 from gelu_patch.activations.fingerprint import fingerprint
-from gelu_patch.activations.recognise import recognise
+from gelu_patch.activations.recognise import describe, identify, looks_like_activation, recognise
 from tests.zoo import HandWrittenGelu
 
 EXPECTED = {
@@ -117,3 +117,109 @@ def test_fingerprinting_leaves_random_numbers_and_hooks_alone():
     recognise(module)
     assert torch.rand(1) == expected
     assert not called
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["act", "act_fn", "intermediate_act_fn", "act_func", "hidden_act", "actfn", "activation", "activation_fn", "GELU",
+     "NewGELUActivation", "relu1", "nonlinearity", "SiLU", "swish", "act_impl"],
+)  # fmt: skip
+def test_names_that_suggest_an_activation(name):
+    assert looks_like_activation(name)
+
+
+@pytest.mark.parametrize("name", ["dropout", "dense", "Linear", "action", "factor", "act_scale", "LayerNorm", "tanh"])
+def test_names_that_do_not(name):
+    assert not looks_like_activation(name)
+
+
+def test_a_name_is_a_key_of_act2fn_or_nothing():
+    found = recognise("gelu_new")
+    assert (found.activation, found.how, found.reason) == ("gelu_tanh", "identity", "ACT2FN key 'gelu_new'")
+    found = recognise("gelu_newer")
+    assert (found.activation, found.how) == (None, None)
+    assert found.reason == "no registered activation is called 'gelu_newer'"
+
+
+def test_partials_with_other_arguments_are_run_instead():
+    assert identify(functools.partial(F.gelu, torch.zeros(1))) is None, "its input is fixed"
+    assert identify(functools.partial(F.gelu, approximate="cubic")) is None
+    assert identify(functools.partial(F.gelu, approximate="none", out=None)) is None
+    assert identify(functools.partial(F.relu)) is None
+    assert recognise(functools.partial(F.relu, inplace=False)).how == "fingerprint"
+
+
+def test_a_subclass_is_a_stranger():
+    """It may compute anything; so it is known by what it computes, and one with state by nothing."""
+
+    class Louder(nn.GELU):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    assert identify(Louder()) is None
+    assert recognise(Louder()).activation is None
+    same = recognise(type("Renamed", (nn.GELU,), {})())
+    assert (same.activation, same.how) == ("gelu", "fingerprint")
+    assert "largest difference" in same.reason
+
+
+def test_strangers_without_a_name_in_the_registry_say_so():
+    found = recognise(nn.Tanh())
+    assert (found.how, found.reason) == ("identity", "an activation of torch.nn that is not registered")
+    assert recognise(nn.Linear(2, 2)).how is None
+    buffered = HandWrittenGelu()
+    buffered.register_buffer("scale", torch.ones(1))
+    for thing in (buffered, nn.Sequential(nn.GELU()), nn.PReLU()):
+        assert recognise(thing).activation is None
+    assert "it has parameters, buffers or submodules" in recognise(buffered).reason
+    assert (
+        "it has parameters, buffers or submodules" in recognise(type("Around", (nn.Sequential,), {})(nn.GELU())).reason
+    )
+
+
+def test_an_unhashable_callable_is_only_run():
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, x):
+            return F.silu(x)
+
+    assert identify(Unhashable()) is None
+    assert recognise(Unhashable()).activation == "silu"
+
+
+def test_a_thing_may_say_what_it_is():
+    class Ours:
+        gelu_patch_activation = "relu2"
+        gelu_patch_description = "x.relu() ** 2"
+
+    assert identify(Ours()) == "relu2"
+    assert describe(Ours()) == "x.relu() ** 2"
+
+
+@pytest.mark.parametrize(
+    ("thing", "text"),
+    [
+        (nn.GELU(), "GELU"),
+        (F.gelu, "gelu"),
+        (HandWrittenGelu(), "HandWrittenGelu"),
+        (functools.partial(F.gelu, approximate="tanh"), "partial(gelu, approximate='tanh')"),
+        (functools.partial(F.hardtanh, min_val=-1, max_val=2), "partial(hardtanh, min_val=-1, max_val=2)"),
+        (functools.partial(nn.GELU()), "partial(GELU)"),
+        (42, "int"),
+    ],
+)
+def test_what_a_thing_is_called(thing, text):
+    assert describe(thing) == text
+
+
+def test_known_by_identity_without_transformers(monkeypatch):
+    """A process without Transformers knows PyTorch's classes and imports nothing."""
+    import sys
+
+    monkeypatch.delitem(sys.modules, "transformers.activations")
+    assert identify(nn.GELU("tanh")) == "gelu_tanh"
+    assert identify(nn.ReLU()) == "relu"
+    assert identify(nn.SiLU()) == "silu"
+    assert identify(hf.NewGELUActivation()) is None
+    assert "transformers.activations" not in sys.modules

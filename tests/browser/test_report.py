@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gelu_patch.reporting.compare import compare_runs, comparison_report
-from gelu_patch.reporting.html import html_report
+from gelu_patch.reporting.comparing.compare import compare_runs, comparison_report
+from gelu_patch.reporting.rendering.html import html_report
 from gelu_patch.reporting.schema import Report
 from tests.browser.chromium import Browser
 from tests.browser.conftest import page

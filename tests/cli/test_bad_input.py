@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.cli.conftest import write_csv
 from tests.zoo import tiny_llama
 

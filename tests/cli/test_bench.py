@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gelu_patch.reporting.run_folder import RunFolder
-from gelu_patch.reporting.timings import read_timings
+from gelu_patch.reporting.storage.run_folder import RunFolder
+from gelu_patch.reporting.storage.timings import read_timings
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--pairs", 10, "--max_seconds", 3, "--processes", 1, "--shapes", "1x8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.cli.conftest import write_csv
 from tests.reporting import made_up
 from tests.reporting.made_up import MadeUpRun
@@ -254,7 +254,7 @@ def test_eval_and_train_fix_a_policy_before_anybody_looks(cli, checkpoint, table
 
 
 def test_a_run_that_is_still_going_on(cli, pair, tmp_path):
-    from gelu_patch.reporting.lock import run_lock
+    from gelu_patch.reporting.storage.lock import run_lock
 
     folder = tmp_path / "unfinished"
     folder.mkdir()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gelu_patch.errors import ExitCode
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.cli.conftest import write_csv
 from tests.tasks.tiny import WORDS, save_tiny_bert
 

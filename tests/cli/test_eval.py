@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.cli.conftest import write_csv
 from tests.tasks.tiny import save_tiny_bert, save_tiny_gpt2, tiny_documents
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import metadata_load
 
-from gelu_patch.reporting.arms import arm_of
-from gelu_patch.reporting.html import html_report
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.comparing.arms import arm_of
+from gelu_patch.reporting.rendering.html import html_report
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.reporting.conftest import full_runs
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.training.log import read_log
 from tests.cli.conftest import write_csv
 

@@ -10,7 +10,7 @@ from gelu_patch.demo import journey
 from gelu_patch.demo.data import CHECKPOINT, CarriedFile, load_sentences
 from gelu_patch.demo.settings import Settings
 from gelu_patch.errors import DataError, DataNotFound, Interrupted
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.progress import Silent
 from tests.test_examples import real
 

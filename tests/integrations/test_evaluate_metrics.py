@@ -13,7 +13,7 @@ import torch
 
 from gelu_patch.errors import DataError, MissingExtra, NotComparable, UnknownName
 from gelu_patch.integrations.evaluate_metrics import compare_metric, compute_metric, evaluate_metric
-from gelu_patch.reporting.predictions import Predictions
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.tasks.metrics import metrics
 from tests.reporting import made_up
 

@@ -21,14 +21,13 @@ import gelu_patch as gp
 from gelu_patch.errors import GeluPatchError, UnknownName
 from gelu_patch.patching import Change, Rejection
 from gelu_patch.reporting.outcome import Outcome
-from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.reporting.schema import Latency, Quality, Report, Result, VerdictName
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.sites import Site
 from gelu_patch.tasks import Evaluation, LoadedModel, read_examples, tasks
 from gelu_patch.tasks.data import TextExamples
 from gelu_patch.timing import Benchmark
 from gelu_patch.training.log import StepRecord
-from gelu_patch.training.recipe import Recipe
 
 
 def look(model: nn.Module) -> dict[str, str | None]:
@@ -78,7 +77,7 @@ def train(loaded: LoadedModel, examples: TextExamples) -> Evaluation:
         print(f"step {record.step} of {total}: {record.loss:.3f}")
 
     data = task.encode(examples, labels=loaded.labels, tokenizer=loaded.tokenizer, max_length=16)
-    recipe = Recipe(learning_rate=1e-3, max_train_steps=2, per_device_train_batch_size=4)
+    recipe = gp.Recipe(learning_rate=1e-3, max_train_steps=2, per_device_train_batch_size=4)
     training = gp.finetune(loaded.model, data, recipe, loss=task.loss, on_step=note)
     print(f"diverged: {training.diverged}, losses: {len(losses)}")
     evaluation = gp.evaluate_model(

@@ -10,7 +10,15 @@ import torch
 
 from gelu_patch.errors import DataError, MathematicsWarning, UnsupportedModel
 from gelu_patch.patching import apply_plan, load_patched, load_sidecar, patch_model, save_patched, unpatch_model
-from gelu_patch.patching.adapters import ADAPTER_CONFIG, KEY
+from gelu_patch.patching.adapters import (
+    ADAPTER_CONFIG,
+    KEY,
+    adapter_base,
+    check,
+    describe_saved,
+    holds_adapters,
+    is_peft_model,
+)  # fmt: skip
 from gelu_patch.patching.sidecar import SIDECAR
 from tests.zoo import logits, tiny_bert
 
@@ -215,3 +223,49 @@ def test_copies_of_a_patched_peft_model_save_and_check_as_well(tmp_path, twin_of
         twin.load_adapter(tmp_path / "silu", adapter_name="second")
     assert unpatch_model(twin) == 4
     assert "save_pretrained" not in vars(twin)
+
+
+def test_the_base_of_an_adapter_is_read_from_its_config(tmp_path):
+    assert adapter_base(tmp_path) is None
+    (tmp_path / ADAPTER_CONFIG).write_text('{"base_model_name_or_path": "somebody/bert"}')
+    assert adapter_base(tmp_path) == "somebody/bert"
+
+
+def test_only_the_main_process_and_only_beside_adapters(tmp_path):
+    model = peft.get_peft_model(base("relu"), lora())
+    describe_saved(model, {"save_directory": tmp_path})
+    assert not list(tmp_path.rglob(SIDECAR)), "there is no adapter to describe"
+    model.save_pretrained(tmp_path)
+    (tmp_path / SIDECAR).unlink()
+    describe_saved(model, {"save_directory": tmp_path, "is_main_process": False})
+    assert not (tmp_path / SIDECAR).exists()
+    describe_saved(model, {"save_directory": str(tmp_path)})
+    assert load_sidecar(tmp_path).kind == "adapter"
+
+
+def test_weights_that_come_from_memory_have_no_sidecar_to_check(recwarn):
+    check(base("relu"), {"adapter_state_dict": {}})
+    check(base("relu"), {"peft_model_id": None, "kwargs": {"peft_model_id": None}})
+    assert not recwarn.list
+
+
+def test_where_the_adapter_is_may_be_said_in_any_way(tmp_path):
+    trained(tmp_path / "inside", "relu")
+    model = base()
+    for arguments in (
+        {"model_id": tmp_path / "inside"},
+        {"peft_model_id": str(tmp_path / "inside"), "revision": None},
+        {"model_id": tmp_path, "subfolder": "inside"},
+        {"model_id": tmp_path, "kwargs": {"subfolder": "inside"}},
+    ):
+        with pytest.warns(MathematicsWarning, match="4 of 4 sites differ"):
+            check(model, arguments)
+
+
+def test_a_model_of_transformers_without_adapters_holds_none():
+    model = base()
+    assert not holds_adapters(model)
+    assert not is_peft_model(model)
+    model._hf_peft_config_loaded = True
+    assert holds_adapters(model)
+    assert holds_adapters(peft.get_peft_model(base(), lora()))

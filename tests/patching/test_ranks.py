@@ -47,3 +47,41 @@ def test_the_digest_of_a_plan_is_about_mathematics():
     assert len(plan.digest) == 64
     patch_model(same, "gelu_tanh")
     assert plan.digest != plan_patch(same, "relu").digest, "before counts, too"
+
+
+def test_every_rank_hears_all(monkeypatch):
+    """`_gather` with a process group of three that is played: the answer has one entry for each rank."""
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+
+    def play(everyone, mine):
+        assert everyone == [None, None, None]
+        everyone[:] = ["zero", mine, "two"]
+
+    monkeypatch.setattr(dist, "all_gather_object", play)
+    assert ranks._gather("one") == ["zero", "one", "two"]
+
+
+def test_without_distributed_pytorch_there_is_nothing_to_compare(monkeypatch):
+    monkeypatch.setattr(dist, "is_available", lambda: False)
+    monkeypatch.setattr(dist, "is_initialized", lambda: pytest.fail("it does not exist there"))
+    check_ranks(ZOO["submodule"].build())
+
+
+@pytest.mark.parametrize("differ", ["activation", "owners", "nothing"])
+def test_what_counts_as_a_difference(monkeypatch, differ):
+    model, other = ZOO["shared instance"].build(), ZOO["shared instance"].build()
+    patch_model(model, "relu")
+    patch_model(other, "silu" if differ == "activation" else "relu")
+    if differ == "owners":
+        other.layers[1].act = model.layers[0].up
+    sent = []
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(ranks, "_gather", lambda value: sent.append(value) or [value])
+    check_ranks(other)
+    theirs = sent[0]
+    monkeypatch.setattr(ranks, "_gather", lambda value: [value, theirs if isinstance(value, str) else {}])
+    if differ == "nothing":
+        check_ranks(model)
+    else:
+        with pytest.raises(PatchConflict, match="the ranks are patched differently at 1 of 1 patched sites"):
+            check_ranks(model)

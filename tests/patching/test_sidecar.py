@@ -138,3 +138,36 @@ def test_sites_that_only_other_versions_see_are_no_reason_to_refuse(saved):
 def test_no_sidecar(tmp_path):
     assert load_sidecar(tmp_path) is None
     assert load_sidecar(tmp_path / "absent") is None
+
+
+def test_a_sidecar_in_a_subfolder(saved):
+    assert load_sidecar(saved.parent, subfolder=saved.name) == load_sidecar(saved)
+    assert load_sidecar(saved, subfolder="elsewhere") is None
+    assert load_sidecar(saved, subfolder="") == load_sidecar(saved)
+
+
+def test_a_sidecar_on_the_hub_is_asked_for_quietly(saved, monkeypatch):
+    """The Hub is played. Whether there is one is our question; that a model is missing is said by its weights."""
+    from transformers.utils import hub
+
+    asked = []
+
+    def cached_file(repository, name, **options):
+        asked.append((repository, name, options))
+        return str(saved / SIDECAR)
+
+    monkeypatch.setattr(hub, "cached_file", cached_file)
+    assert load_sidecar("somebody/model", revision="v1", token="t") == load_sidecar(saved)
+    ((repository, name, options),) = asked
+    assert (repository, name, options.pop("revision"), options.pop("token")) == ("somebody/model", SIDECAR, "v1", "t")
+    assert options == {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+        "_raise_exceptions_for_gated_repo": False,
+    }
+    monkeypatch.setattr(hub, "cached_file", lambda *_, **__: None)
+    assert load_sidecar("somebody/model") is None
+    for error in (OSError("no such repository"), ValueError("no such id")):
+        monkeypatch.setattr(hub, "cached_file", lambda *_, error=error, **__: (_ for _ in ()).throw(error))
+        assert load_sidecar("somebody/model") is None
+    assert load_sidecar("/nowhere/at/all") is None, "an absolute path is no Hub id"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gelu_patch.reporting.arms import arm_names
-from gelu_patch.reporting.compare import compare_runs, comparison_report
+from gelu_patch.reporting.comparing.arms import arm_names
+from gelu_patch.reporting.comparing.compare import compare_runs, comparison_report
 from gelu_patch.reporting.schema import Check, Energy, Report
 from tests.reporting import made_up
 from tests.reporting.made_up import MadeUpRun

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gelu_patch.reporting.predictions import Predictions
 from gelu_patch.reporting.schema import (
     AAControl,
     ActivationShare,
@@ -28,6 +27,7 @@ from gelu_patch.reporting.schema import (
     Training,
 )
 from gelu_patch.reporting.series import histogram, medians, quantiles
+from gelu_patch.reporting.storage.predictions import Predictions
 from gelu_patch.stats.single import wilson_interval
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gelu_patch.errors import DataNotFound, ExitCode, OutputExists, UsageError
 from gelu_patch.reporting.outcome import compare
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.reporting import made_up
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from gelu_patch.errors import DataError, ExitCode, InvalidMeasurement
-from gelu_patch.reporting.arms import SeedRuns
-from gelu_patch.reporting.compare import compare_runs, comparison_report
-from gelu_patch.reporting.console import comparison_text
-from gelu_patch.reporting.html import html_report
-from gelu_patch.reporting.markdown import markdown_report
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.comparing.arms import SeedRuns
+from gelu_patch.reporting.comparing.compare import compare_runs, comparison_report
+from gelu_patch.reporting.rendering.console import comparison_text
+from gelu_patch.reporting.rendering.html import html_report
+from gelu_patch.reporting.rendering.markdown import markdown_report
 from gelu_patch.reporting.schema import Report
 from gelu_patch.reporting.schema.published import PUBLISHED, json_schema_text
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from tests.reporting import made_up
 
 OLD = Path(__file__).parent / "fixtures" / "report-1.0-compare.json"

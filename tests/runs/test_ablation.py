@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gelu_patch.errors import DataError, Interrupted, NothingToPatch, OutputExists, UnknownName, UsageError
-from gelu_patch.reporting.arms import SeedRuns, open_arm, runs_of
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.comparing.arms import SeedRuns, open_arm, runs_of
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs import ablation as module
 from gelu_patch.runs import train as training
 from gelu_patch.runs.ablation import ablate
@@ -268,6 +268,7 @@ def test_language_models(tmp_path):
         "activations": ["silu", "gelu"],
         "seeds": [0, 1],
         "recipe": {"block_size": 16, "max_train_steps": 2},
+        "keep_models": False,
     }
     report = ablate(spec, tmp_path / "out").report
     assert report.ablation.metric == "nll"
@@ -275,6 +276,7 @@ def test_language_models(tmp_path):
     means = [arm.mean for arm in report.ablation.arms]
     assert means == sorted(means)
     assert len(report.ablation.arms) == 3
+    assert states(spec, tmp_path / "out") == ["finished"] * 6  # also without the models, which are needed no more
 
 
 def test_what_an_arm_would_raise_is_raised_before_the_first_one_is_trained(given, tmp_path):
@@ -290,7 +292,7 @@ def test_what_an_arm_would_raise_is_raised_before_the_first_one_is_trained(given
 
 
 def test_a_second_one_in_the_same_folder_is_refused(given, tmp_path):
-    from gelu_patch.reporting.lock import run_lock
+    from gelu_patch.reporting.storage.lock import run_lock
 
     with run_lock(tmp_path), pytest.raises(OutputExists, match="a run is going on"):
         ablate(given, tmp_path)

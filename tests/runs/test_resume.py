@@ -19,8 +19,8 @@ import yaml
 
 from gelu_patch.environment import DISABLE_VARIABLE
 from gelu_patch.errors import DataNotFound, ExitCode, Interrupted, InvalidMeasurement, OutputExists
-from gelu_patch.reporting.predictions import Predictions
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.predictions import Predictions
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.shards import ShardStore
 from gelu_patch.runs.world import World

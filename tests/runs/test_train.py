@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gelu_patch.errors import Interrupted, InvalidMeasurement, OutputExists
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs import train as module
 from gelu_patch.runs.train import TrainingJob, load_for_training, train_run
 from gelu_patch.training.log import read_log

@@ -11,8 +11,8 @@ import torch
 
 from gelu_patch.errors import Interrupted, OutputExists, UsageError
 from gelu_patch.patching import current_plan
-from gelu_patch.reporting.arms import SeedRuns, open_arm, runs_of, seed_of
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.comparing.arms import SeedRuns, open_arm, runs_of, seed_of
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.runs import train as module
 from gelu_patch.runs.evaluate import EvaluationJob, evaluate_run
 from gelu_patch.runs.progress import Silent

@@ -12,8 +12,8 @@ import torch
 from gelu_patch.errors import DataError, InvalidMeasurement, NotComparable, OutputExists
 from gelu_patch.patching import patch_model
 from gelu_patch.reporting.outcome import compare
-from gelu_patch.reporting.run_folder import RunFolder
 from gelu_patch.reporting.schema import SeedRun
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.tasks import LoadedModel, TextExamples, evaluate_model, metrics, weights_sha256
 from gelu_patch.tasks.evaluate import Evaluation
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from gelu_patch.reporting.run_folder import RunFolder
+from gelu_patch.reporting.storage.run_folder import RunFolder
 from gelu_patch.tasks import TextExamples, evaluate_model, read_examples, tasks, weights_sha256
 from gelu_patch.training.loop import finetune
 from gelu_patch.training.recipe import Recipe

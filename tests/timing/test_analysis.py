@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gelu_patch.reporting.schema import Memory
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, TIMINGS, Cell
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK, TIMINGS, Cell
 from gelu_patch.timing.analysis import activation_share, control_of, latency_entries
 
 CELL = Cell((4, 8), "forward")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gelu_patch.errors import EnvironmentProblem, NothingToPatch
-from gelu_patch.reporting.timings import STOCK
+from gelu_patch.reporting.storage.timings import STOCK
 from gelu_patch.timing.arms import arms_of, without_activations
 from gelu_patch.timing.devices import require_device, synchronize
 from tests.zoo import ZOO, Mlp, example_input, logits, tiny_gpt2

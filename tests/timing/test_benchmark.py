@@ -11,8 +11,8 @@ from torch import nn
 
 import gelu_patch as gp
 from gelu_patch.errors import EnvironmentProblem, Interrupted, NothingToPatch, UnknownName, UnsupportedModel, UsageError
-from gelu_patch.reporting.run_folder import RunFolder
-from gelu_patch.reporting.timings import CONTROL, LIMIT, TIMINGS, Cell, read_timings
+from gelu_patch.reporting.storage.run_folder import RunFolder
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, TIMINGS, Cell, read_timings
 from tests.zoo import Mlp, logits, tiny_bert, tiny_gpt2
 
 QUICK = {"n_pairs": 10, "max_pairs": 10, "processes": 1, "max_seconds": 5.0}

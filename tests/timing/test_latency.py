@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK
 from gelu_patch.stats.timing import paired_ratio
 from gelu_patch.timing.latency import WARMUP_LIMIT, Effort, measure_interleaved
 from tests.timing.virtual import Machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gelu_patch.reporting.timings import STOCK
+from gelu_patch.reporting.storage.timings import STOCK
 from gelu_patch.timing.analysis import activation_share, latency_entries
 from gelu_patch.timing.session import MORE_PROCESSES
 from tests.timing.virtual import CELL, Machine, session

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from gelu_patch.reporting.timings import CONTROL, LIMIT, STOCK, Cell
+from gelu_patch.reporting.storage.timings import CONTROL, LIMIT, STOCK, Cell
 from gelu_patch.timing.job import Job
 from gelu_patch.timing.latency import measure_interleaved
 from gelu_patch.timing.session import Measurements, Session

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...speed_lib.markdown import table
-from . import fine_tuning, kernels, package, patching, verdict
+from . import fine_tuning, house, kernels, package, patching, verdict
 from .goals import Row
 
 HEAD = """# Status
@@ -24,6 +24,7 @@ AREAS: tuple[tuple[str, Callable[[Path], list[Row]]], ...] = (
     ("Fine-tuning", fine_tuning.rows),
     ("NVIDIA GPUs", kernels.on_gpu),
     ("The package", package.rows),
+    ("The house", house.rows),
 )
 
 

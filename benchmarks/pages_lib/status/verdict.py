@@ -29,7 +29,7 @@ def rows(results: Path) -> list[Row]:
         held_by(
             "planted damage: SiLU in a GELU checkpoint is DO NOT SHIP, an identity patch has no flips; other examples, "
             "tokenizer, labels or machine are refused with their exit code",
-            "tests/cli/test_damage.py", "tests/cli/test_compare.py", "tests/reporting/test_comparability.py",
+            "tests/cli/test_damage.py", "tests/cli/test_compare.py", "tests/reporting/comparing/test_comparability.py",
         ),
         measured(
             "MiniLM on Rotten Tomatoes, four activations, swapped and retrained, at least 2,000 test sentences",
@@ -42,7 +42,7 @@ def rows(results: Path) -> list[Row]:
         ),
         held_by(
             "the report in a real browser: no console error, no request, words for every plot, nothing injected",
-            "tests/browser/test_report.py", "tests/reporting/test_html.py",
+            "tests/browser/test_report.py", "tests/reporting/rendering/test_html.py",
         ),
         held_by("kill -9 of `eval` at random moments: the rerun ends with the same bytes", "tests/runs/test_resume.py"),
     ]  # fmt: skip

@@ -18,6 +18,8 @@ from gelu_patch.reporting.schema.comparison import (
     Result,
     VerdictName,
 )
+from gelu_patch.reporting.schema.cost import AAControl, ActivationShare, Energy, Latency, Memory
+from gelu_patch.reporting.schema.quality import Fidelity, Histogram, Quality
 from gelu_patch.reporting.schema.report import (
     SCHEMA_VERSION,
     Arm,
@@ -25,30 +27,9 @@ from gelu_patch.reporting.schema.report import (
     Kind,
     Report,
 )
-from gelu_patch.reporting.schema.run import (
-    AAControl,
-    ActivationShare,
-    CurvePoint,
-    Data,
-    Energy,
-    Environment,
-    Fidelity,
-    GroupNorms,
-    Histogram,
-    Interval,
-    Latency,
-    Memory,
-    PatchedSite,
-    PatchSummary,
-    Protocol,
-    Quality,
-    Section,
-    SeedRun,
-    SiteActivations,
-    Subject,
-    Tool,
-    Training,
-)
+from gelu_patch.reporting.schema.section import Interval, Section
+from gelu_patch.reporting.schema.subject import Data, Environment, PatchedSite, PatchSummary, Protocol, Subject, Tool
+from gelu_patch.reporting.schema.training import CurvePoint, GroupNorms, SeedRun, SiteActivations, Training
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gelu_patch.reporting.schema.run import AAControl, Fidelity, Interval, Section
+from gelu_patch.reporting.schema.cost import AAControl
+from gelu_patch.reporting.schema.quality import Fidelity
+from gelu_patch.reporting.schema.section import Interval, Section
 
 QualityState = Literal["SUPERIOR", "NON_INFERIOR", "INFERIOR", "EQUIVALENT", "INCONCLUSIVE"]
 LatencyState = Literal["FASTER", "SAME", "NOT_SLOWER", "SLOWER", "INCONCLUSIVE", "INVALID"]

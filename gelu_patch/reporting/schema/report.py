@@ -6,21 +6,11 @@ from typing import Literal
 
 from gelu_patch.reporting.schema.ablation import Ablation
 from gelu_patch.reporting.schema.comparison import Comparison, VerdictName
-from gelu_patch.reporting.schema.run import (
-    ActivationShare,
-    Data,
-    Energy,
-    Environment,
-    Fidelity,
-    Latency,
-    Memory,
-    Protocol,
-    Quality,
-    Section,
-    Subject,
-    Tool,
-    Training,
-)
+from gelu_patch.reporting.schema.cost import ActivationShare, Energy, Latency, Memory
+from gelu_patch.reporting.schema.quality import Fidelity, Quality
+from gelu_patch.reporting.schema.section import Section
+from gelu_patch.reporting.schema.subject import Data, Environment, Protocol, Subject, Tool
+from gelu_patch.reporting.schema.training import Training
 
 SCHEMA_VERSION = "1.0"
 

@@ -1,0 +1,1 @@
+"""Two runs become one verdict, and several activations one ranking."""
