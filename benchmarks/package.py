@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))  # as a script, `benchmarks` is no package
 from benchmarks.package_lib import artifacts, closure, imports, installs, strict  # noqa: E402
 from benchmarks.package_lib.workspace import Workspace  # noqa: E402
 from benchmarks.speed_lib.store import keep  # noqa: E402
-from gelu_patch.environment import fingerprint, git_commit  # noqa: E402
+from gelu_patch.environment import fingerprint  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "package.json"
 PIECES: dict[str, Callable[[Workspace], dict[str, Any]]] = {
@@ -48,7 +48,7 @@ def main() -> None:
         for name in given.only or PIECES:
             started = time.perf_counter()
             found = PIECES[name](workspace)
-            about = {"git": git_commit(), "environment": fingerprint()}
+            about = {"git": workspace.commit, "environment": fingerprint()}
             keep(given.results, name, {"result": found, **about}, PIECES)
             print(f"{name}: {time.perf_counter() - started:.0f} s")
 

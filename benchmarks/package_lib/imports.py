@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from .workspace import ROOT, Workspace, clean_environment, run
+from .workspace import Workspace, clean_environment, run
 
 REPEATS = 11
 _TIMED = "import time, {before}; t = time.perf_counter(); {what}; print(time.perf_counter() - t)"
@@ -34,12 +33,13 @@ def measure(workspace: Workspace) -> dict[str, Any]:
     for _ in range(REPEATS + 1):
         for name, arguments in PROCESSES.items():
             started = time.perf_counter()
-            _python(*arguments, cwd=workspace.path)
+            _python(workspace, *arguments)
             samples[name].append(time.perf_counter() - started)
         for name, code in INSIDE.items():
-            samples[name].append(float(_python("-c", code, cwd=workspace.path)))
+            samples[name].append(float(_python(workspace, "-c", code)))
     return {"samples": {name: [round(value, 6) for value in values[1:]] for name, values in samples.items()}}
 
 
-def _python(*arguments: str, cwd: Path) -> str:
-    return run(sys.executable, *arguments, cwd=cwd, env=clean_environment(PYTHONPATH=str(ROOT)))
+def _python(workspace: Workspace, *arguments: str) -> str:
+    environment = clean_environment(PYTHONPATH=str(workspace.source))
+    return run(sys.executable, *arguments, cwd=workspace.path, env=environment)

@@ -11,7 +11,8 @@ from ..speed_lib.store import load
 
 def package_table(results: Path) -> str:
     pieces = load(results / "package.json")
-    return "\n\n".join((_sizes(pieces["artifacts"]), _times(pieces["imports"]), _installs(pieces["installs"])))
+    parts = {"artifacts": _sizes, "imports": _times, "installs": _installs}
+    return "\n\n".join(make(pieces[name]) for name, make in parts.items() if name in pieces)
 
 
 def _sizes(piece: Json) -> str:
