@@ -1,7 +1,7 @@
 """gelu-patch as a package: built, looked into, installed in empty environments, type-checked from outside, timed.
 
 Of the committed tree. Writes benchmarks/results/package.json, piece by piece; a piece that is measured again replaces
-its piece. Needs a package index, and for the times an idle machine:
+its piece. Needs a package index:
 
     python benchmarks/package.py                                # everything: about eight minutes
     python benchmarks/package.py --only imports                 # one piece

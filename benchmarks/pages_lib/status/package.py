@@ -29,7 +29,7 @@ def rows(results: Path) -> list[Row]:
         ),
         _piece(file, "types", _typed, "a user's script passes strict type checking against the installed wheel"),
         held_by("that script runs", "tests/packaging/test_user_script.py"),
-        _piece(file, "imports", _imported, f"`import gelu_patch` takes less than {FREE_IMPORT * 1e3:.0f} ms"),
+        _piece(file, "imports", _imported, f"`import gelu_patch` takes less than {FREE_IMPORT * 1e3:.0f} ms of the processor"),
         _piece(
             file, "closure", _licences,
             "the dependencies of the core and of each extra are listed with sizes and licences "
@@ -62,7 +62,7 @@ def _built(found: Json) -> tuple[str, bool]:
 def _installed(ways: Json) -> tuple[str, bool]:
     checks = [(way, name, check) for way, found in ways.items() for name, check in found["checks"].items()]
     failed = [f"{way}: {name}: {check['found']}" for way, name, check in checks if not check["passed"]]
-    text = f"{', '.join(ways)}: {len(checks) // len(ways)} checks each, all passed"
+    text = f"{'; '.join(ways)}: {len(checks) // len(ways)} checks each, all passed"
     return ("; ".join(failed) or text), not failed
 
 
