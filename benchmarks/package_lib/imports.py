@@ -12,7 +12,7 @@ from typing import Any
 
 from .workspace import Workspace, clean_environment, run
 
-REPEATS = 11
+REPEATS = 7
 _TIMED = "import time, {before}; t = time.process_time(); {what}; print(time.process_time() - t)"
 
 # Whole processes, and what happens inside of one after other imports.

@@ -30,7 +30,8 @@ def _times(piece: Json) -> str:
     ]
     load_average = piece["environment"]["loadavg"][0]
     where = f"at {piece['git']} on {machine(piece['environment'])}; load average {load_average:.1f}"
-    text = f"Processor time, each sample a fresh process with its files in the cache; `benchmarks/package.py --only imports` {where}."
+    what = "Processor time, each sample a fresh process with its files in the cache"
+    text = f"{what}; `benchmarks/package.py --only imports` {where}."
     return f"{table(('first moments', 'median', 'worst', 'samples'), rows)}\n\n{text}"
 
 

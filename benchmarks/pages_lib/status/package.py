@@ -29,7 +29,10 @@ def rows(results: Path) -> list[Row]:
         ),
         _piece(file, "types", _typed, "a user's script passes strict type checking against the installed wheel"),
         held_by("that script runs", "tests/packaging/test_user_script.py"),
-        _piece(file, "imports", _imported, f"`import gelu_patch` takes less than {FREE_IMPORT * 1e3:.0f} ms of the processor"),
+        _piece(
+            file, "imports", _imported,
+            f"`import gelu_patch` takes less than {FREE_IMPORT * 1e3:.0f} ms of the processor",
+        ),
         _piece(
             file, "closure", _licences,
             "the dependencies of the core and of each extra are listed with sizes and licences "
