@@ -1,7 +1,7 @@
 """gelu-patch as a package: built, looked into, installed in empty environments, type-checked from outside, timed.
 
 Of the committed tree. Writes benchmarks/results/package.json, piece by piece; a piece that is measured again replaces
-its piece. Needs a package index, and for the times an idle machine:
+its piece. Needs a package index:
 
     python benchmarks/package.py                                # everything: about eight minutes
     python benchmarks/package.py --only imports                 # one piece
@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))  # as a script, `benchmarks` is no package
 from benchmarks.package_lib import artifacts, closure, imports, installs, strict  # noqa: E402
 from benchmarks.package_lib.workspace import Workspace  # noqa: E402
 from benchmarks.speed_lib.store import keep  # noqa: E402
-from gelu_patch.environment import fingerprint, git_commit  # noqa: E402
+from gelu_patch.environment import fingerprint  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "package.json"
 PIECES: dict[str, Callable[[Workspace], dict[str, Any]]] = {
@@ -48,7 +48,7 @@ def main() -> None:
         for name in given.only or PIECES:
             started = time.perf_counter()
             found = PIECES[name](workspace)
-            about = {"git": git_commit(), "environment": fingerprint()}
+            about = {"git": workspace.commit, "environment": fingerprint()}
             keep(given.results, name, {"result": found, **about}, PIECES)
             print(f"{name}: {time.perf_counter() - started:.0f} s")
 

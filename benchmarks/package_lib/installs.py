@@ -48,7 +48,8 @@ def _try(workspace: Workspace, way: Way) -> dict[str, Any]:
     # With nothing but the environment's own commands in reach there is no compiler.
     env = clean_environment() if way.compiler else clean_environment(PATH=str(environment.path / "bin"))
     started = time.perf_counter()
-    environment.install(getattr(workspace, way.artifact), env=env)
+    # From pip's cache an sdist would come as the wheel that the way before this one built.
+    environment.install("--no-cache-dir", getattr(workspace, way.artifact), env=env)
     seconds = time.perf_counter() - started
     try:
         checks = _checks(environment, way, env, workspace.path)

@@ -26,6 +26,12 @@ def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = 
     return done.stdout
 
 
+def _commit_in(archive: Path) -> str:
+    with archive.open("rb") as packed:
+        found = subprocess.run(["git", "get-tar-commit-id"], stdin=packed, capture_output=True, text=True, check=True)
+    return found.stdout.strip()
+
+
 def clean_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment without what would show a source tree to Python, and offline for models."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GELU_PATCH"))}
@@ -68,6 +74,12 @@ class Workspace:
             with tarfile.open(archive) as packed:
                 packed.extractall(tree, filter="data")
         return tree
+
+    @cached_property
+    def commit(self) -> str:
+        """The commit of that tree."""
+        assert self.source.exists()
+        return run("git", "-C", ROOT, "rev-parse", "--short", _commit_in(self.path / "source.tar")).strip()
 
     @cached_property
     def dist(self) -> Path:

@@ -55,8 +55,8 @@ def _sizes_explained(piece: Json, distributions: Json) -> str:
     torch, where = distributions["torch"]["version"], machine(piece["environment"])
     return (
         f"Sizes are those of the installed files without bytecode, at {piece['git']} on {where}. "
-        f"torch is {torch} here; where the index gives the build for CUDA, it brings gigabytes of NVIDIA's libraries "
-        "along, under NVIDIA's own licences, which are not counted here."
+        f"torch is {torch} here; where the index gives the build for CUDA, it brings NVIDIA's libraries "
+        "along, under licences of their own, which are not counted here."
     )
 
 

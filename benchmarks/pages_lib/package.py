@@ -11,7 +11,8 @@ from ..speed_lib.store import load
 
 def package_table(results: Path) -> str:
     pieces = load(results / "package.json")
-    return "\n\n".join((_sizes(pieces["artifacts"]), _times(pieces["imports"]), _installs(pieces["installs"])))
+    parts = {"artifacts": _sizes, "imports": _times, "installs": _installs}
+    return "\n\n".join(make(pieces[name]) for name, make in parts.items() if name in pieces)
 
 
 def _sizes(piece: Json) -> str:
@@ -29,7 +30,8 @@ def _times(piece: Json) -> str:
     ]
     load_average = piece["environment"]["loadavg"][0]
     where = f"at {piece['git']} on {machine(piece['environment'])}; load average {load_average:.1f}"
-    text = f"Each sample is a fresh process, wall clock; `benchmarks/package.py --only imports` {where}."
+    what = "Processor time, each sample a fresh process with its files in the cache"
+    text = f"{what}; `benchmarks/package.py --only imports` {where}."
     return f"{table(('first moments', 'median', 'worst', 'samples'), rows)}\n\n{text}"
 
 

@@ -63,4 +63,4 @@ def test_the_status_reads_what_was_found(results):
     assert ("wheel 1,234 bytes; 1 checks passed", "yes") in reached
     assert ("sdist: `--version`: nothing", "**no**") in reached
     assert ("mypy --strict: 1 complaints", "**no**") in reached
-    assert ("3 distributions, 1 of them copyleft, 1 that do not state one", "**no**") in reached
+    assert ("1 with the core, 3 in all, 1 of them copyleft, 1 that do not state one", "**no**") in reached

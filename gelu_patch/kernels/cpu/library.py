@@ -22,9 +22,10 @@ from gelu_patch.environment import CPU_LEVEL_VARIABLE, DISTRIBUTION
 VARIABLE = CPU_LEVEL_VARIABLE
 EXTENSION = "gelu_patch.kernels.cpu._native"
 SOURCES = Path(__file__).parent / "source"
+# Without --no-cache-dir pip takes the wheel that it built, and kept, when there was no compiler.
 INSTALL_AGAIN = (
     "with a C compiler at hand (gcc or clang): pip install --no-deps --editable . in a checkout, elsewhere "
-    f"pip install --no-deps --force-reinstall --no-binary :all: {DISTRIBUTION}"
+    f"pip install --no-deps --no-cache-dir --force-reinstall --no-binary {DISTRIBUTION} {DISTRIBUTION}"
 )
 
 # The enumerations of source/kernels.h, in their order.
