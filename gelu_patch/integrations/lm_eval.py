@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from gelu_patch.blocks.libraries import products_by_torch
-from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.environment import fingerprint
 from gelu_patch.errors import DataError, GeluPatchError, MissingExtra
 from gelu_patch.integrations.lm_eval_samples import Sample, predictions_of, quality_of
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, Tool
@@ -75,7 +75,7 @@ def evaluate_with_lm_eval(
         run_id=uuid.uuid4().hex[:12],
         created=now(),
         duration_s=round(time.perf_counter() - started, 3),
-        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
+        tool=Tool.here(),
         subject=describe_model(model),
         data=Data(
             source="hub" if isinstance(task, str) and include_path is None else "file",

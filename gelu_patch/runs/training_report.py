@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 
-from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.environment import fingerprint
 from gelu_patch.errors import InvalidMeasurement
 from gelu_patch.reporting.schema import Environment, Memory, Report, SeedRun, Tool, Training
 from gelu_patch.reporting.storage.run_folder import CONFIG, MODEL, TRAINING_LOG, RunFolder, now
@@ -31,7 +31,7 @@ def training_report(
         created=now(),
         duration_s=round(time.perf_counter() - started, 3),
         title=job.activation,
-        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(sys.argv)),
+        tool=Tool.here(sys.argv),
         subject=subject.model_copy(update={"model": job.model_label or job.model_name_or_path}),
         data=describe_data(job.train, loaded.tokenizer, loaded.labels),
         training=training,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gelu_patch.environment import DISTRIBUTION, fingerprint, git_commit, package_version
+from gelu_patch.environment import fingerprint
 from gelu_patch.errors import DataError
 from gelu_patch.reporting.schema import Data, Environment, Protocol, Report, SeedRun, Subject, Tool, Training
 from gelu_patch.reporting.storage.drift import Drift
@@ -94,7 +94,7 @@ class Prepared:
             run_id=uuid.uuid4().hex[:12],
             created=now(),
             duration_s=round(time.perf_counter() - started, 3),
-            tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit()),
+            tool=Tool.here(),
             subject=self.subject,
             data=self.data,
             protocol=self.protocol,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gelu_patch.environment import DISTRIBUTION, git_commit, package_version
 from gelu_patch.reporting.rendering.bench_tables import bench_markdown, bench_text
 from gelu_patch.reporting.schema import (
     ActivationShare,
@@ -125,7 +124,7 @@ class Benchmark:
             run_id=uuid.uuid4().hex[:12],
             created=now(),
             title=f"{first.architecture or first.model}: {', '.join(self.job.targets)}",
-            tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(sys.argv)),
+            tool=Tool.here(sys.argv),
             subject=first,
             protocol=Protocol(seed=self.job.seed),
             latency=self.latency[STOCK],

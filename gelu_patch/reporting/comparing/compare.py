@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gelu_patch.environment import DISTRIBUTION, git_commit, package_version
 from gelu_patch.errors import GeluPatchError, InvalidMeasurement, NotComparable, UsageError
 from gelu_patch.reporting.comparing.arms import Run, SeedRuns, arm_names, arm_of, run_label, runs_of
 from gelu_patch.reporting.comparing.comparability import (
@@ -197,7 +196,7 @@ def comparison_report(
         created=now(),
         duration_s=duration_s,
         title=title,
-        tool=Tool(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(command)),
+        tool=Tool.here(command),
         data=baseline.data,
         protocol=baseline.protocol,
         activation_share=baseline.activation_share,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from gelu_patch.environment import DISTRIBUTION, git_commit, package_version
 from gelu_patch.reporting.schema.section import Section
 
 
@@ -16,6 +18,11 @@ class Tool(Section):
     version: str = ""
     git: str | None = None
     command: list[str] = []
+
+    @classmethod
+    def here(cls, command: Sequence[str] = ()) -> Tool:
+        """Return this program as it is installed here, with the commit that it runs from, if it is a checkout."""
+        return cls(version=package_version(DISTRIBUTION) or "", git=git_commit(), command=list(command))
 
 
 class PatchedSite(Section):
