@@ -167,10 +167,15 @@ def note(output: torch.Tensor, compute: Callable[..., torch.Tensor], *inputs: to
     if torch.compiler.is_compiling():
         return
     recording = _thread.recording
-    if recording is None or not output.requires_grad or _innermost() is not _pack:
+    if recording is None or not output.requires_grad or not is_recording():
         return
     if type(output) is torch.Tensor and output.untyped_storage().nbytes() == output.numel() * output.element_size() > 0:
         recording.add(_Recipe(output, compute, inputs))
+
+
+def is_recording() -> bool:
+    """Whether what is saved for backward now is computed again where it was noted."""
+    return _thread.recording is not None and _innermost() is _pack
 
 
 def enter(module: nn.Module, args: object) -> None:
