@@ -185,6 +185,25 @@ def test_what_is_kept_is_what_was_kept(build, x, monkeypatch):
         assert kept[True, memory] == kept[False, memory]
 
 
+@modes
+def test_layers_that_share_a_weight_share_its_cast(memory, x, monkeypatch):
+    """As under autocast: kept once, and the gradients of both layers add up before they are float32."""
+    mlp = InSteps()
+    model = Stack(mlp, mlp, mlp)
+    expected = as_before(model, x, memory, monkeypatch, autocast=True)
+    patch_model(model, "gelu_fused", memory=memory)
+    if memory == "max":  # the Linear before the activation was under a checkpoint, with a cast for each layer
+        expected = {name: gradient for name, gradient in expected.items() if ".down." in name}
+    assert_same_bits(gradients(model, x, autocast=True), expected)
+    casts = []
+    original = torch.Tensor.to
+    with monkeypatch.context() as context, torch.autocast("cpu", torch.bfloat16):
+        context.setattr(torch.Tensor, "to", lambda tensor, *args: casts.append(tensor) or original(tensor, *args))
+        model(x)
+    for parameter in (mlp.down.weight, mlp.down.bias):
+        assert sum(cast is parameter for cast in casts) == 1
+
+
 @pytest.mark.parametrize("build", [tiny_gpt2], ids=["GPT-2"])
 @modes
 def test_a_model_of_transformers(build, memory, monkeypatch, launches):
