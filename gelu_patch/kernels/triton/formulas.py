@@ -109,7 +109,7 @@ def _tanh_power(x, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     z = x * v
     if WIDE:
         lost = tl.fma(x, x, -u)
-        rest = tl.fma(u, _B_HIGH, _A_HIGH - v) + tl.fma(lost, _B_HIGH, tl.fma(u, _B_LOW, _A_LOW))
+        rest = tl.fma(u, _B_HIGH, -v + _A_HIGH) + tl.fma(lost, _B_HIGH, tl.fma(u, _B_LOW, _A_LOW))
         return _power_of_sum(z, tl.fma(x, rest, tl.fma(x, v, -z)), WIDE, NATIVE)
     else:
         return _power_of_sum(z, z, WIDE, NATIVE)
