@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -41,6 +42,20 @@ def negative(formula: Formula) -> Formula:
 
 def ordered(*formulas: Formula) -> list[Formula]:
     return sorted(formulas, key=repr)
+
+
+def in_float32(operation: str) -> str:
+    """The clamps of 16-bit inputs have 16-bit constants, so in which type they are made is all one."""
+    return re.sub(r"(bf16|f16)(x2)?$", "f32", operation)
+
+
+def widened(formula: Formula, operation: str) -> Formula:
+    """A constant of a 16-bit operation, twice in a register or once, as the float32 constant that it is."""
+    if not isinstance(formula, str) or not re.fullmatch(r"-?\d+|0x[0-9A-Fa-f]+", formula):
+        return formula
+    bits = (int(formula, 0) & 0xFFFF).to_bytes(2, "little")
+    wide = b"\0\0" + bits if "bf16" in operation else struct.pack("<f", struct.unpack("<e", bits)[0])
+    return f"0f{int.from_bytes(wide, 'little'):08X}"
 
 
 class Program:
@@ -113,7 +128,9 @@ class Program:
             return "add", *ordered(one, other)
         if name == "abs":
             return "abs", sources[0]
-        return operation, *(ordered(*sources) if name in ("min", "max") else sources)
+        if name in ("min", "max"):
+            return in_float32(operation), *ordered(*(widened(each, operation) for each in sources))
+        return operation, *sources
 
     def tensor_at(self, address: str) -> str:
         """The tensor whose pointer is in the address; pointers come first among the parameters."""
