@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gelu_patch.activations import activations
-from gelu_patch.blocks import inference
+from gelu_patch.blocks import down, inference
 from gelu_patch.checking import check_kernel
 from gelu_patch.kernels import Accepted, Request, cublaslt, kernels
 from gelu_patch.kernels.plain import plain_keys
@@ -122,6 +122,42 @@ def test_blocks_train_as_the_modules_do(memory, autocast, approximate, kind):
         expected = reference.get_parameter(name).grad
         scale = float(expected.abs().max())
         assert float((parameter.grad.double() - expected).abs().max()) <= (3e-2 if autocast else 1e-4) * scale, name
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "gelu_quick"])
+@pytest.mark.parametrize("shape", [(64, 256), (65, 257)], ids=["even", "ragged"])
+def test_one_launch_gives_the_bits_of_three(dtype, activation, shape):
+    kernel = elementwise(activation)
+    x, grad = 3 * torch.randn(2, *shape, device="cuda").to(dtype)
+    out, again, alone = (torch.empty_like(x) for _ in range(3))
+    sums = kernel.slope_again_with_sums(out, again, x, grad)
+    assert torch.equal(sums, kernel.slope_with_sums(alone, x, grad))
+    assert torch.equal(out, alone)
+    assert torch.equal(out, kernel.backward(grad, x))
+    assert torch.equal(again, kernel.forward(x))
+
+
+@needs_triton
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gradients_have_the_same_bits_in_every_memory_mode(autocast, approximate, monkeypatch):
+    """With the down projection in the block and without; products of one shape are PyTorch's in all of them."""
+    model, x = Mlp(nn.GELU(approximate)).cuda(), torch.randn(33, WIDTH, device="cuda")
+    taken, original = [], down.Postponed.through
+    monkeypatch.setattr(down.Postponed, "through", lambda self, linear: taken.append(1) or original(self, linear))
+    found = {}
+    for memory in ("speed", "balanced", "max"):
+        with patch_model(model, "gelu_fused", memory=memory):
+            with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
+                out = model(x)
+            out.float().square().sum().backward()
+        found[memory] = [parameter.grad for parameter in model.parameters()]
+        model.zero_grad(set_to_none=True)
+    assert len(taken) == 2
+    for memory in ("balanced", "max"):
+        assert all(torch.equal(*both) for both in zip(found["speed"], found[memory], strict=True)), memory
 
 
 @needs_triton

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gelu_patch.blocks import compiled, guards, inference, libraries
+from gelu_patch.blocks.down import Postponed
 from gelu_patch.blocks.gated import Pending
 from gelu_patch.blocks.gradient import differentiable
 from gelu_patch.blocks.packed import PackedWeight
@@ -35,7 +36,8 @@ class Block:
     def __call__(self, x: torch.Tensor) -> Any:
         """Apply to ``x`` of shape (..., in features); shape (..., out features) comes out.
 
-        Where the code multiplies the result and the kernel can do that, too, what comes out stands for it.
+        Where the code multiplies the result, or gives it to another Linear, and the kernel can serve that, too, what
+        comes out stands for it.
         """
         before, after = getattr(self.parent, self.pair.linear), self._activation()
         if torch.compiler.is_compiling():
@@ -50,6 +52,10 @@ class Block:
         kernel = guards.kernel_for(after, product)
         if kernel is not None and self.pair.product is not None and kernel.gated is not None:
             return Pending(_gate(product, kernel, wants_gradient, after.memory), after, kernel)
+        if wants_gradient and kernel is not None and self.pair.down is not None:
+            down = self.parent._modules.get(self.pair.down)
+            if guards.may_take_down(down, kernel, after, x):
+                return Postponed(differentiable(product, kernel, is_kept=after.memory != "max"), after, kernel)
         if wants_gradient and after.memory == "max":
             return _keeping_x(before, after, x, kernel)
         if kernel is None:
@@ -65,6 +71,11 @@ class Block:
     def done(self, out: Any) -> Any:
         """Stand where the activation stood."""
         return out
+
+    def then(self, out: Any) -> Any:
+        """Stand where the Linear stood that takes the result."""
+        down = getattr(self.parent, str(self.pair.down))
+        return out.through(down) if isinstance(out, Postponed) else down(out)
 
     def _activation(self) -> Any:
         if isinstance(self.pair.activation, str):

@@ -15,8 +15,8 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 
-from gelu_patch.blocks.product import Product
-from gelu_patch.kernels import KernelActivation
+from gelu_patch.blocks.product import Product, product_of
+from gelu_patch.kernels import KernelActivation, recompute
 from gelu_patch.kernels.autograd import Elementwise, served
 from gelu_patch.sites.neighbours import is_plain_linear
 
@@ -32,6 +32,31 @@ def are_plain(linear: nn.Module, activation: object, x: object) -> TypeGuard[Ker
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]  # torch's
         and not (torch._C._len_torch_function_stack() and _is_intercepted())
     )
+
+
+def may_take_down(down: object, kernel: Elementwise, activation: KernelActivation, x: torch.Tensor) -> bool:
+    """Whether the Linear behind the activation may be computed in one function with it, for an input x of the block.
+
+    Only in a forward whose activations are computed again in backward: where somebody else decides what is kept, such
+    as gradient checkpointing, which counts it, all is kept as PyTorch's modules keep it. And only when the weight wants
+    a gradient: otherwise nothing needs the activation again.
+    """
+    if (
+        kernel.slope_again_with_sums is None
+        or activation.memory == "speed"
+        or not isinstance(down, nn.Module)
+        or not is_plain_linear(down)
+        or _is_watched(down)
+        or not recompute.is_recording()
+        or x.dim() < 2
+        or not x.numel()
+    ):
+        return False
+    _, weight, bias, *_ = product_of(down, x)
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if not weight.requires_grad or not served(kernel, *tensors):
+        return False
+    return torch.is_autocast_enabled(kernel.device) or all(tensor.dtype == x.dtype for tensor in tensors)
 
 
 def kernel_for(activation: KernelActivation, product: Product) -> Elementwise | None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gelu_patch.blocks.packed import PackedWeight
+from gelu_patch.kernels.recompute import cast_once
 
 Library = Literal["torch", "onednn"]
 
@@ -33,8 +34,8 @@ class Product(NamedTuple):
         if not torch.is_autocast_enabled(device):
             return self
         dtype = torch.get_autocast_dtype(device)
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return self._replace(x=self.x.to(dtype), weight=self.weight.to(dtype), bias=bias)
+        bias = None if self.bias is None else cast_once(self.bias, dtype)
+        return self._replace(x=self.x.to(dtype), weight=cast_once(self.weight, dtype), bias=bias)
 
     def by(self, library: Library) -> torch.Tensor:
         """Return the product, in new memory. To be called without gradients: nothing is kept for a backward."""

@@ -41,7 +41,9 @@ class Elementwise:
     ``value(out, x)`` fills out with f(x), ``slope(out, x, grad)`` with grad * f'(x). All their tensors are dense, of
     one shape, stride, dtype and device; ``out`` may be one of the inputs. ``slope_with_sums``, where there is one,
     also returns the sums of out over all but its last dimension, which a bias before f has for its gradient; its
-    tensors are contiguous. ``admits`` asks a further question about a tensor.
+    tensors are contiguous. ``slope_again_with_sums(out, again, x, grad)`` fills ``again`` with f(x) besides, from the
+    same read of x; the bits of all three are those of the launches for each. ``admits`` asks a further question about
+    a tensor.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Elementwise:
     casts: bool = False  # whether it may follow a product whose dtype autocast chooses
     admits: Callable[[torch.Tensor], bool] | None = None
     slope_with_sums: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    slope_again_with_sums: Callable[..., torch.Tensor] | None = None
     gated: Gated | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

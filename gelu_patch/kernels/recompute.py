@@ -130,6 +130,15 @@ class _Recording:
     def __init__(self, module: nn.Module, frame: FrameType) -> None:
         self.module, self.frame, self.depth = module, frame, 1
         self._recipes: dict[int, _Recipe] = {}
+        self._casts: dict[int, tuple[torch.Tensor, int, torch.Tensor]] = {}
+
+    def cast(self, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return the weight in another dtype, the same tensor at every call while the weight is what it was."""
+        known, version, cast = self._casts.get(id(weight), (None, 0, weight))
+        if known is not weight or version != weight._version or cast.dtype != dtype:
+            cast = weight.to(dtype)
+            self._casts[id(weight)] = weight, weight._version, cast
+        return cast
 
     def add(self, recipe: _Recipe) -> None:
         """Remember it; forget those whose tensors are gone, and with them what they hold."""
@@ -167,10 +176,26 @@ def note(output: torch.Tensor, compute: Callable[..., torch.Tensor], *inputs: to
     if torch.compiler.is_compiling():
         return
     recording = _thread.recording
-    if recording is None or not output.requires_grad or _innermost() is not _pack:
+    if recording is None or not output.requires_grad or not is_recording():
         return
     if type(output) is torch.Tensor and output.untyped_storage().nbytes() == output.numel() * output.element_size() > 0:
         recording.add(_Recipe(output, compute, inputs))
+
+
+def cast_once(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return ``weight.to(dtype)`` with its graph, in one forward of a patched model always the same tensor.
+
+    As autocast does it: layers that share a weight share what is kept of it, and their gradients add up in ``dtype``.
+    """
+    recording = _thread.recording
+    if recording is None or weight.dtype == dtype or not (torch.is_grad_enabled() and is_recording()):
+        return weight.to(dtype)
+    return recording.cast(weight, dtype)
+
+
+def is_recording() -> bool:
+    """Whether what is saved for backward now is computed again where it was noted."""
+    return _thread.recording is not None and _innermost() is _pack
 
 
 def enter(module: nn.Module, args: object) -> None:

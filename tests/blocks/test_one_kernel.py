@@ -97,6 +97,14 @@ def test_float64_and_mixed_dtypes_do_not(calls, wrong, autocast):
         assert not inference.takes_one_kernel(changed, tanh)
 
 
+@pytest.mark.parametrize("elsewhere", ["x", "weight", "bias"])
+def test_tensors_on_two_devices_do_not(calls, elsewhere):
+    product = product_of(Conv1D(16, WIDTH).bfloat16(), torch.randn(4, WIDTH).bfloat16())
+    moved = product._replace(**{elsewhere: getattr(product, elsewhere).detach().to("meta")})
+    assert inference.takes_one_kernel(product, tanh_module())
+    assert not inference.takes_one_kernel(moved, tanh_module())
+
+
 @pytest.mark.parametrize(("layer", "fuses"), [(Conv1D(16, WIDTH), True), (nn.Linear(WIDTH, 16), False)])
 def test_under_autocast_only_where_the_cast_of_the_weight_is_cached(calls, layer, fuses):
     product = product_of(layer, torch.randn(4, WIDTH))

@@ -138,6 +138,18 @@ FAULTS = {
         "import gelu_patch.blocks.gated as m; m.Pending.__mul__ = lambda self, other: self.gate * other",
         "tests/blocks/test_gpu_paths.py::test_inference_and_training_are_those_of_the_model",
     ),
+    "a down projection that is taken along whatever is on it": (
+        "import gelu_patch.blocks.guards as m; m.may_take_down = lambda *_: True",
+        "tests/blocks/test_down.py::test_what_is_put_on_the_down_projection_later_is_run",
+    ),
+    "a down projection that forgets its activation": (
+        "import gelu_patch.blocks.down as m; m.Postponed.through = lambda self, down: down(self.z)",
+        "tests/blocks/test_down.py::test_gradients_have_the_bits_they_had",
+    ),
+    "a down projection that counts what gradient checkpointing counts": (
+        "import gelu_patch.kernels.recompute as m; m.is_recording = lambda: True",
+        "tests/blocks/test_down.py::test_gradient_checkpointing_keeps_what_it_kept",
+    ),
     "a recipe that ignores the version": (
         "import gelu_patch.kernels.recompute as m\n"
         "m._Recording.find = lambda self, tensor: self._recipes.get(tensor.untyped_storage()._cdata)",

@@ -11,6 +11,9 @@ GELU: Hendrycks and Gimpel, arXiv:1606.08415, section 2. P: minimax in relative 
 ``WIDE``: for float32 tensors; exponents carry their rounding error along, divisions are exact. ``NATIVE``: with the
 processor's approximate 2^z and 1/z (an error of about two float32 ulp each), which the interpreter has not.
 Clamps only stop inf * 0; a NaN passes through them.
+
+No sum has a product for a term that is not written as ``tl.fma``: which of two products a compiler takes into a
+multiply-add depends on who else needs them, and a value must have the same bits in every program (``test_bits.py``).
 """
 
 import math
@@ -84,74 +87,76 @@ def _inverse(z, WIDE: tl.constexpr, NATIVE: tl.constexpr):
 
 @triton.jit
 def _power_of_sum(high, low, WIDE: tl.constexpr, NATIVE: tl.constexpr):
-    """2^(high + low), low being the rounding error of high."""
+    """2^(high + low), low being the rounding error of high; and 1 + that."""
     power = _power(high, NATIVE)
-    return power * (low * _LN2 + 1.0) if WIDE else power
+    if WIDE:
+        factor = tl.fma(low, _LN2, 1.0)
+        return power * factor, tl.fma(power, factor, 1.0)
+    else:
+        return power, 1.0 + power
 
 
 @triton.jit
 def _lost(x, FACTOR: tl.constexpr, z):
     """The rounding error of z = x * FACTOR."""
-    return tl.fma(x, tl.full(x.shape, FACTOR, tl.float32), -z)
+    return tl.fma(x, FACTOR, -z)
 
 
 @triton.jit
 def _tanh_power(x, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     u = x * x
-    a = tl.full(x.shape, _A_HIGH, tl.float32)
-    b = tl.full(x.shape, _B_HIGH, tl.float32)
-    v = tl.fma(u, b, a)
+    v = tl.fma(u, _B_HIGH, _A_HIGH)
     z = x * v
     if WIDE:
         lost = tl.fma(x, x, -u)
-        rest = tl.fma(u, b, a - v) + (lost * _B_HIGH + (u * _B_LOW + _A_LOW))
-        return _power_of_sum(z, tl.fma(x, v, -z) + x * rest, WIDE, NATIVE)
+        rest = tl.fma(u, _B_HIGH, -v + _A_HIGH) + tl.fma(lost, _B_HIGH, tl.fma(u, _B_LOW, _A_LOW))
+        return _power_of_sum(z, tl.fma(x, rest, tl.fma(x, v, -z)), WIDE, NATIVE)
     else:
-        return _power(z, NATIVE)
+        return _power_of_sum(z, z, WIDE, NATIVE)
 
 
 @triton.jit
 def _quick_power(x, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     z = x * _K_HIGH
-    return _power_of_sum(z, _lost(x, _K_HIGH, z) + x * _K_LOW, WIDE, NATIVE)
+    return _power_of_sum(z, tl.fma(x, _K_LOW, _lost(x, _K_HIGH, z)), WIDE, NATIVE)
 
 
 @triton.jit
-def _sigmoid_value(x, inner, power, WIDE: tl.constexpr, NATIVE: tl.constexpr):
-    """x / (1 + 2^z); in float32 x - x 2^z / (1 + 2^z) for positive x, where the rounding of 1 + 2^z would show."""
+def _sigmoid_value(x, inner, power, whole, WIDE: tl.constexpr, NATIVE: tl.constexpr):
+    """x / whole, whole = 1 + 2^z; for positive x in float32 x - x 2^z / whole, as the rounding of whole would show."""
     if WIDE:
-        share = _quotient(inner, 1.0 + power, WIDE, NATIVE)
-        return tl.where(x > 0.0, x - share * power, share)
+        share = _quotient(inner, whole, WIDE, NATIVE)
+        return tl.where(x > 0.0, tl.fma(-share, power, x), share)
     else:
-        return _quotient(x, 1.0 + power, WIDE, NATIVE)
+        return _quotient(x, whole, WIDE, NATIVE)
 
 
 @triton.jit
-def _sigmoid_slope(x, dz, power, WIDE: tl.constexpr, NATIVE: tl.constexpr):
-    s = _inverse(1.0 + power, WIDE, NATIVE)
-    return (x * dz) * (power * s) * s + s
+def _sigmoid_slope(x, dz, power, whole, WIDE: tl.constexpr, NATIVE: tl.constexpr):
+    s = _inverse(whole, WIDE, NATIVE)
+    return tl.fma((x * dz) * (power * s), s, s)
 
 
 @triton.jit
 def _tail_polynomial(t, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     """Phi(-t) / exp(-t^2/2): P5 for 16-bit types (relative error 9.0e-6), P8 for float32 (4.8e-8 rounded)."""
     if WIDE:
-        w = _inverse(0.35 * t + 1.0, WIDE, NATIVE)
-        p = w * -0.029159829197714156 + 0.144040486185132
-        p = p * w - 0.255859015054955
-        p = p * w + 0.1593428587619298
-        p = p * w - 0.02322852879033352
-        p = p * w + 0.10555945582386521
-        p = p * w + 0.11981949710278617
-        p = p * w + 0.1398637670595953
-        p = p * w + 0.1396212921167322
+        w = _inverse(tl.fma(t, 0.35, 1.0), WIDE, NATIVE)
+        p = tl.fma(w, -0.029159829197714156, 0.144040486185132)
+        p = tl.fma(p, w, -0.255859015054955)
+        p = tl.fma(p, w, 0.1593428587619298)
+        p = tl.fma(p, w, -0.02322852879033352)
+        p = tl.fma(p, w, 0.10555945582386521)
+        p = tl.fma(p, w, 0.11981949710278617)
+        p = tl.fma(p, w, 0.1398637670595953)
+        p = tl.fma(p, w, 0.1396212921167322)
     else:
-        w = _inverse(0.3 * t + 1.0, WIDE, NATIVE)
-        p = w * -0.07662356087144613 + 0.2146186792120179
-        p = p * w - 0.015336323481671266
-        p = p * w + 0.14333394282190318
-        p = p * w + 0.11395757184869758
-        p = p * w + 0.12005420681306764
+        w = _inverse(tl.fma(t, 0.3, 1.0), WIDE, NATIVE)
+        p = tl.fma(w, -0.07662356087144613, 0.2146186792120179)
+        p = tl.fma(p, w, -0.015336323481671266)
+        p = tl.fma(p, w, 0.14333394282190318)
+        p = tl.fma(p, w, 0.11395757184869758)
+        p = tl.fma(p, w, 0.12005420681306764)
     return p * w
 
 
@@ -160,8 +165,9 @@ def _normal_power(t, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     """exp(-t^2/2)."""
     u = t * t
     z = u * _C_HIGH
-    low = _lost(u, _C_HIGH, z) + (tl.fma(t, t, -u) * _C_HIGH + u * _C_LOW)
-    return _power_of_sum(z, low, WIDE, NATIVE)
+    low = _lost(u, _C_HIGH, z) + tl.fma(tl.fma(t, t, -u), _C_HIGH, u * _C_LOW)
+    power, _ = _power_of_sum(z, low, WIDE, NATIVE)
+    return power
 
 
 @triton.jit
@@ -170,15 +176,17 @@ def value(x, FORM: tl.constexpr, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     if FORM == "gelu":
         t = tl.minimum(tl.abs(x), _TAIL_END, propagate_nan=_NAN)
         q = _tail_polynomial(t, WIDE, NATIVE) * _normal_power(t, WIDE, NATIVE)
-        return tl.maximum(x, 0.0, propagate_nan=_NAN) - t * q
+        return tl.fma(-t, q, tl.maximum(x, 0.0, propagate_nan=_NAN))
     elif FORM == "gelu_tanh":
         x = tl.maximum(x, _LEFT_TANH, propagate_nan=_NAN)
         inner = tl.minimum(x, _RIGHT_TANH, propagate_nan=_NAN) if WIDE else x
-        return _sigmoid_value(x, inner, _tanh_power(inner, WIDE, NATIVE), WIDE, NATIVE)
+        power, whole = _tanh_power(inner, WIDE, NATIVE)
+        return _sigmoid_value(x, inner, power, whole, WIDE, NATIVE)
     else:
         x = tl.maximum(x, _LEFT_QUICK, propagate_nan=_NAN)
         inner = tl.minimum(x, _RIGHT_QUICK, propagate_nan=_NAN) if WIDE else x
-        return _sigmoid_value(x, inner, _quick_power(inner, WIDE, NATIVE), WIDE, NATIVE)
+        power, whole = _quick_power(inner, WIDE, NATIVE)
+        return _sigmoid_value(x, inner, power, whole, WIDE, NATIVE)
 
 
 @triton.jit
@@ -186,13 +194,16 @@ def slope(x, FORM: tl.constexpr, WIDE: tl.constexpr, NATIVE: tl.constexpr):
     """f'(x)."""
     if FORM == "gelu":
         t = tl.minimum(tl.abs(x), _TAIL_END, propagate_nan=_NAN)
-        h = (_tail_polynomial(t, WIDE, NATIVE) - t * _DENSITY) * _normal_power(t, WIDE, NATIVE)
-        return tl.where(x < 0.0, h, 1.0 - h)
+        share = tl.fma(t, -_DENSITY, _tail_polynomial(t, WIDE, NATIVE))
+        power = _normal_power(t, WIDE, NATIVE)
+        return tl.where(x < 0.0, share * power, tl.fma(-share, power, 1.0))
     elif FORM == "gelu_tanh":
         x = tl.maximum(x, _SLOPE_TANH_FROM, propagate_nan=_NAN)
         x = tl.minimum(x, _RIGHT_TANH, propagate_nan=_NAN)
-        return _sigmoid_slope(x, x * x * _DZ_2 + _DZ_0, _tanh_power(x, WIDE, NATIVE), WIDE, NATIVE)
+        power, whole = _tanh_power(x, WIDE, NATIVE)
+        return _sigmoid_slope(x, tl.fma(x * x, _DZ_2, _DZ_0), power, whole, WIDE, NATIVE)
     else:
         x = tl.maximum(x, _SLOPE_QUICK_FROM, propagate_nan=_NAN)
         x = tl.minimum(x, _RIGHT_QUICK, propagate_nan=_NAN)
-        return _sigmoid_slope(x, _QUICK, _quick_power(x, WIDE, NATIVE), WIDE, NATIVE)
+        power, whole = _quick_power(x, WIDE, NATIVE)
+        return _sigmoid_slope(x, _QUICK, power, whole, WIDE, NATIVE)

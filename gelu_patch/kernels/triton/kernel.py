@@ -99,6 +99,7 @@ def elementwise(activation: str, device: str = DEVICE) -> Elementwise:
         casts=True,
         admits=_admits if device == DEVICE else _is_small,
         slope_with_sums=partial(_slope_with_sums, activation),
+        slope_again_with_sums=partial(_slope_again_with_sums, activation),
         gated=Gated(partial(_gated_value, activation), partial(_gated_slopes, activation)),
     )
 
@@ -130,6 +131,14 @@ def _slope_with_sums(activation: str, out: torch.Tensor, x: torch.Tensor, grad: 
     from gelu_patch.kernels.triton import launches
 
     return launches.backward_with_sums(activation, out, x, grad)
+
+
+def _slope_again_with_sums(
+    activation: str, out: torch.Tensor, again: torch.Tensor, x: torch.Tensor, grad: torch.Tensor
+) -> torch.Tensor:
+    from gelu_patch.kernels.triton import launches
+
+    return launches.backward_with_sums(activation, out, x, grad, again=again)
 
 
 def _gated_value(activation: str, out: torch.Tensor, gate: torch.Tensor, other: torch.Tensor) -> None:

@@ -81,9 +81,9 @@ def backward_with_sums(
         if BIAS:
             z += _load(bias, column, column < columns, EVEN)[None, :]
         g = _load(grad + start, here, inside, EVEN)
-        dz = g * slope(z, FORM, WIDE, NATIVE)
-        total += dz
-        _store(out + start, here, dz, inside, EVEN)
+        factor = slope(z, FORM, WIDE, NATIVE)
+        total = tl.fma(g, factor, total)
+        _store(out + start, here, g * factor, inside, EVEN)
         if AGAIN:
             _store(again + start, here, value(z, FORM, WIDE, NATIVE), inside, EVEN)
     _store(sums + part.to(tl.int64) * columns, column, tl.sum(total, axis=0), column < columns, EVEN)

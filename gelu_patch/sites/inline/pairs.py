@@ -1,7 +1,8 @@
 """Where the code of a method gives the output of a Linear to an activation and to nothing else.
 
 ``h = self.c_fc(h); h = self.act(h)`` and ``self.act(self.wi_0(x))``. There both may be computed as one, because nobody
-can see what lies between them; and in ``self.act(self.gate(x)) * self.up(x)`` the product may overwrite the gate.
+can see what lies between them; in ``self.act(self.gate(x)) * self.up(x)`` the product may overwrite the gate; and the
+Linear of ``self.c_proj(self.act(h))``, where nothing else gets the activation, may be computed with the two.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ _OWN_SCOPE = (
 class Pair:
     """``activation`` of the output of ``linear``, both attributes of the module; or the activation is an expression.
 
-    ``nested`` when the calls are, so that the activation's callee is evaluated first. ``product`` is a product whose
-    left factor is the result, used nowhere else.
+    ``product`` is a product whose left factor is the result, used nowhere else; ``down`` is a call of another attribute
+    that takes the result, and nothing else does.
     """
 
     stock_class: type
@@ -50,8 +51,9 @@ class Pair:
     activation: str | Expression
     linear_callee: Span
     activation_callee: Span
-    nested: bool
     product: ast.BinOp | None = None
+    down: str | None = None
+    down_callee: Span | None = None
 
     @property
     def attribute(self) -> str:
@@ -64,25 +66,30 @@ class Pair:
     def __deepcopy__(self, memo: dict[int, Any]) -> Pair:
         return self
 
-    @property
-    def _ask(self) -> str:
-        """Source that looks for the attribute, once, and keeps it in a local variable for the other half."""
+    def _held(self, callee: Span) -> str:
+        """Source for what the attribute holds: looked for once, at the callee that Python evaluates first, and kept in
+        a local variable for the others.
+        """
+        callees = [self.linear_callee, self.activation_callee, *([self.down_callee] if self.down_callee else [])]
+        if callee != min(callees):  # callees are evaluated in the order of the source, also where calls are nested
+            return self.attribute
         return f'({self.attribute} := getattr({self.method.self_name}, "{self.attribute}", None))'
 
     def around(self, activation: str) -> str:
         """Return source for the callee of the activation: what was computed already passes through ``done``."""
-        here = self._ask if self.nested else self.attribute
-        return f"({here} and {self.attribute}.done or {activation})"
+        return f"({self._held(self.activation_callee)} and {self.attribute}.done or {activation})"
 
     def edits(self) -> Iterator[Edit]:
         """Make the method call the attribute instead of the Linear, and nothing instead of the activation."""
         module = self.method.self_name
-        here = self.attribute if self.nested else self._ask
-        yield Edit(self.linear_callee, f"({here} or {module}.{self.linear})")
+        yield Edit(self.linear_callee, f"({self._held(self.linear_callee)} or {module}.{self.linear})")
         if isinstance(self.activation, str):
             yield Edit(self.activation_callee, self.around(f"{module}.{self.activation}"))
         if self.product is not None:
             yield from _product_edits(self.product, f"{module}.{TIMES}")
+        if self.down_callee is not None:
+            here = self._held(self.down_callee)
+            yield Edit(self.down_callee, f"({here} and {self.attribute}.then or {module}.{self.down})")
 
 
 # The method of a rewritten class that multiplies, into its first factor when that is known to be nobody else's.
@@ -161,10 +168,20 @@ class _Search:
     def pairs(self) -> Iterator[Pair]:
         numbers: dict[str, int] = {}
         products = [node for node in _walk(self.tree) if isinstance(node, ast.BinOp) and _is_plain_product(node)]
-        for linear, activation, nested, result in [*self._nested(), *self._in_sequence()]:
+        handed_on = [*self._nested(), *self._in_sequence()]
+        found = [
+            (linear, activation, call)
+            for producer, call in handed_on
+            if (linear := self._linear(producer)) and (activation := self._activation(call))
+        ]
+        taken = {linear.callee for linear, *_ in found}
+        for linear, activation, call in found:
             label = activation.name if isinstance(activation.name, str) else activation.name.found.label
             key = f"{self.name}.{linear.name}.{label}"
             numbers[key] = number = numbers.get(key, -1) + 1
+            result = self._bound_name(call)
+            users = (self._linear(user) for producer, user in handed_on if producer is call and not self.tries)
+            down = next((user for user in users if user is not None and user.callee not in taken), None)
             yield Pair(
                 self.kind,
                 self.method,
@@ -173,32 +190,31 @@ class _Search:
                 activation.name,
                 linear.callee,
                 activation.callee,
-                nested,
                 next((p for p in products if self._overwrites(p, result)), None),
+                str(down.name) if down else None,
+                down.callee if down else None,
             )
 
-    def _nested(self) -> Iterator[tuple[_Called, _Called, bool, ast.expr]]:
+    def _nested(self) -> Iterator[tuple[ast.Call, ast.Call]]:
+        """Each call with the call whose argument it is."""
         for node in _walk(self.tree):
-            activation = self._activation(node)
-            if activation is not None and (linear := self._linear(activation.argument)) is not None:
-                assert isinstance(node, ast.Call)
-                yield linear, activation, True, self._bound_name(node)
+            if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], ast.Call):
+                yield node.args[0], node
 
-    def _in_sequence(self) -> Iterator[tuple[_Called, _Called, bool, ast.expr]]:
+    def _in_sequence(self) -> Iterator[tuple[ast.Call, ast.Call]]:
+        """Each call with the call in the next statement that takes its result, which nothing else can see."""
         for block in _blocks(self.tree):
             for first, second in pairwise(block):
                 match first:
-                    case ast.Assign(targets=[ast.Name(id=between)], value=value):
-                        linear = self._linear(value)
+                    case ast.Assign(targets=[ast.Name(id=between)], value=ast.Call() as call):
+                        pass
                     case _:
                         continue
-                if linear is None or between in self.shared or not self._is_last_use(between, second):
+                if between in self.shared or not self._is_last_use(between, second):
                     continue
                 for node in _always_run(second):
-                    activation = self._activation(node)
-                    if activation is not None and getattr(activation.argument, "id", None) == between:
-                        assert isinstance(node, ast.Call)
-                        yield linear, activation, False, self._bound_name(node)
+                    if isinstance(node, ast.Call) and [getattr(each, "id", None) for each in node.args] == [between]:
+                        yield call, node
 
     def _linear(self, node: ast.AST) -> _Called | None:
         called = self._called(node)

@@ -37,16 +37,16 @@ TENSORS = {
     "gated_backward": ("by_gate", "by_other", "gate", "other", "grad"),
     "backward_with_sums": ("out", "again", "x", "bias", "grad"),
 }
-SUMS: dict[str, Any] = {"AGAIN": True, "STEP": launches.STEP, "ROWS": launches.ROWS, "COLUMNS": launches.COLUMNS}
+SUMS: dict[str, Any] = {"STEP": launches.STEP, "ROWS": launches.ROWS, "COLUMNS": launches.COLUMNS}
 
 
-def compiled(program: str, form: str, dtype: str, capability: int, *, ragged: bool = False) -> Any:
+def compiled(program: str, form: str, dtype: str, capability: int, *, ragged: bool = False, again: bool = True) -> Any:
     """``ragged``: sizes and addresses that 16 does not divide, and a bias."""
     function = getattr(programs, program)
     constants: dict[str, Any] = {"FORM": form, "WIDE": DTYPES[dtype], "NATIVE": True, "EVEN": not ragged}
     types = dict.fromkeys(TENSORS[program], f"*{dtype}")
     if program == "backward_with_sums":
-        constants |= SUMS
+        constants |= SUMS | {"AGAIN": again}
         types |= {"sums": "*fp32", "rows": "i32", "columns": "i32"}
     else:
         constants["BLOCK"] = launches.BLOCK

@@ -165,11 +165,72 @@ def test_left_alone(kind):
     assert pairs_of(kind) == ()
 
 
+class InSteps(Base):
+    def forward(self, x):
+        h = self.act(self.up(x))
+        return self.down(h)
+
+
+class TakenInATry(Base):
+    def forward(self, x):
+        try:
+            x = self.up(x)
+            x = self.act(x)
+            x = self.down(x)
+        except RuntimeError:
+            self.last = x
+        return x
+
+
+class DropoutBetween(Base):
+    def forward(self, x):
+        x = self.act(self.up(x))
+        return self.down(F.dropout(x, 0.1))
+
+
+class SeenByTwo(Base):
+    def forward(self, x):
+        x = self.act(self.up(x))
+        return self.down(x) + x.mean()
+
+
+class TwoInARow(Base):
+    """The second Linear begins a pair of its own, and cannot end the first."""
+
+    def forward(self, x):
+        x = self.act(self.gate(x))
+        x = self.act(self.up(x[..., :4]))
+        return self.down(x)
+
+
+class Chained(Base):
+    def forward(self, x):
+        return self.down(self.act(self.up(self.act(self.gate(x)))))
+
+
+class WithAnArgument(Base):
+    def forward(self, x):
+        return self.down(self.act(self.up(x)), True)
+
+
+DOWN = {
+    Rebound: ["down"], Nested: ["down"], Inline: ["down"], OverLines: ["down"], InSteps: ["down"],
+    Returned: [None], Gated: [None], GatedInSteps: [None], GateUsedTwice: [None], TakenInATry: [None],
+    DropoutBetween: [None], SeenByTwo: [None], TwoInARow: [None, "down"], Chained: ["down", None],
+    WithAnArgument: [None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DOWN, ids=lambda kind: kind.__name__)
+def test_the_linear_that_alone_takes_the_activation(kind):
+    assert [pair.down for pair in pairs_of(kind)] == DOWN[kind]
+
+
 class Recording:
     """In the place of a block: notes that it was called and computes what the two modules do."""
 
     def __init__(self, module, name, activation):
-        self.module, self.name, self.activation, self.calls = module, name, activation, 0
+        self.module, self.name, self.activation, self.calls, self.taken = module, name, activation, 0, 0
 
     def __call__(self, x):
         self.calls += 1
@@ -178,8 +239,12 @@ class Recording:
     def done(self, out):
         return out
 
+    def then(self, out):
+        self.taken += 1
+        return self.module.down(out)
 
-@pytest.mark.parametrize("kind", FOUND, ids=lambda kind: kind.__name__)
+
+@pytest.mark.parametrize("kind", [*FOUND, InSteps], ids=lambda kind: kind.__name__)
 def test_the_rewritten_method_calls_what_is_given_and_nothing_twice(kind):
     module, x = kind(), torch.randn(3, 4)
     expected = module(x)
@@ -191,6 +256,7 @@ def test_the_rewritten_method_calls_what_is_given_and_nothing_twice(kind):
     vars(module)[pair.attribute] = given
     assert torch.equal(module(x), expected)
     assert given.calls == 1
+    assert given.taken == (pair.down is not None)
 
 
 def test_a_pair_is_found_again_by_its_name():
