@@ -28,7 +28,7 @@ class Equivalent:
 
 def read_equivalents(path: Path) -> list[Equivalent]:
     """Return the explained survivors."""
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))["equivalent"]
+    rows = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", [])
     return [Equivalent(row["file"], tuple(line.strip() for line in row["change"]), row["why"]) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 from pathlib import Path
 
 from mutmut.configuration import config
@@ -27,10 +27,14 @@ def _mutants_in(path: Path) -> list[str]:
 
 
 def sample(by_file: dict[str, list[str]], size: int | None, seed: int) -> dict[str, list[str]]:
-    """Return ``size`` mutants drawn without replacement from all files together; all of them when ``size`` is None."""
+    """Return ``size`` mutants of all files together, drawn at random; all of them when ``size`` is None.
+
+    Those with the smallest hashes of seed and name are drawn: a larger sample contains a smaller one, and a change in
+    one file leaves most of the sample as it was.
+    """
     if size is None:
         return by_file
     every = [name for names in by_file.values() for name in names]
-    drawn = set(random.Random(seed).sample(every, min(size, len(every))))
+    drawn = set(sorted(every, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())[:size])
     kept = {file: [name for name in names if name in drawn] for file, names in by_file.items()}
     return {file: names for file, names in kept.items() if names}

@@ -107,8 +107,9 @@ class Plan(BaseModel):
         return hashlib.sha256(json.dumps(sorted(content), separators=(",", ":")).encode()).hexdigest()
 
     def save(self, path: str | Path) -> Path:
-        """Write the plan as JSON."""
+        """Write the plan as JSON, in a folder that is made where it is missing."""
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return path
 
@@ -159,15 +160,8 @@ class Plan(BaseModel):
 
     def _parts(self) -> Iterator[Any]:
         rows = [
-            (
-                pattern,
-                f"{group[0].before} ({group[0].implementation})",
-                "->",
-                group[0].after,
-                _by_whom(group[0]),
-                max(len(change.owners) for change in group),
-            )
-            for pattern, group in collapse(self.changes)
+            (pattern, *_what(group[0]), max(len(change.owners) for change in group))
+            for pattern, group in collapse(self.changes, _what)
         ]
         if rows:
             yield plain_table(("site", "now", "", "planned", "kernel", "owners"), rows)
@@ -187,6 +181,10 @@ class Plan(BaseModel):
                         f"{name}: the gradient is approximate; the derivative of {about.of} is off by {about.rms} "
                         f"(root mean square under N(0, 1)), at most {about.largest}"
                     )
+
+
+def _what(change: Change) -> tuple[str, ...]:
+    return f"{change.before} ({change.implementation})", "->", change.after, _by_whom(change)
 
 
 def _by_whom(change: Change) -> str:

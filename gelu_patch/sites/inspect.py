@@ -58,10 +58,10 @@ class Census:
     def _parts(self) -> Iterator[Any]:
         columns = ["site", "activation", "implementation", "owners"]
         columns += ["runs", "Linear and GELU fusable"] if self.executions is not None else []
-        rows = [tuple(self._row(pattern, sites)) for pattern, sites in collapse(self.sites)]
+        rows = [tuple(self._row(pattern, sites)) for pattern, sites in collapse(self.sites, _what)]
         if rows:
             yield plain_table(columns, rows)
-        for pattern, sites in collapse(site for site in self.sites if site.obstacle):
+        for pattern, sites in collapse((site for site in self.sites if site.obstacle), lambda site: site.obstacle):
             yield f"cannot be patched: {pattern}: {sites[0].obstacle}"
         for call, count in (self.uncovered or {}).items():
             yield (
@@ -73,7 +73,7 @@ class Census:
         yield self.summary
 
     def _row(self, pattern: str, sites: list[Site]) -> Iterator[object]:
-        yield from (pattern, sites[0].activation, sites[0].implementation, _owners(sites))
+        yield from (pattern, *_what(sites[0]), _owners(sites))
         if self.executions is not None:
             yield _numbers(self.executions[site.name] for site in sites)
             yield "; ".join(sorted({self.blocks[site.name] for site in sites if site.name in self.blocks}))
@@ -125,6 +125,10 @@ class Census:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _what(site: Site) -> tuple[str | None, str]:
+    return site.activation, site.implementation
 
 
 def _owners(sites: list[Site]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:  # rich takes longer to import than a model to inspect
@@ -24,12 +24,15 @@ T = TypeVar("T", bound=HasName)
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.)")
 
 
-def collapse(things: Iterable[T]) -> list[tuple[str, list[T]]]:
+def collapse(things: Iterable[T], shown: Callable[[T], Hashable] = lambda thing: ()) -> list[tuple[str, list[T]]]:
     """Group things whose names differ only in layer numbers: ``layer.0.act`` and ``layer.1.act`` become
-    ``("layer.[0-1].act", [...])``, in order of first appearance."""
-    groups: dict[str, list[T]] = {}
+    ``("layer.[0-1].act", [...])``, in order of first appearance.
+
+    ``shown`` is what a row says of a thing besides its name: things of which it differs have rows of their own.
+    """
+    groups: dict[tuple[str, Hashable], list[T]] = {}
     for thing in things:
-        groups.setdefault(_NUMBER.sub("#", thing.name), []).append(thing)
+        groups.setdefault((_NUMBER.sub("#", thing.name), shown(thing)), []).append(thing)
     return [(_pattern(group), group) for group in groups.values()]
 
 

@@ -96,3 +96,11 @@ def test_a_new_activation_is_one_registration():
     finally:
         activations.unregister("my_gelu")
     assert "mine" not in activations
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "gelu_quick", "silu"])
+def test_the_limit_at_minus_infinity_is_minus_zero(name):
+    """The functions come from below; PyTorch's ops give a nan or a zero there, and a kernel is held against this."""
+    found = activations.get(name).formula(np.array([-np.inf]))
+    assert found == 0
+    assert np.signbit(found)

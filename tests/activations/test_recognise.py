@@ -223,3 +223,10 @@ def test_known_by_identity_without_transformers(monkeypatch):
     assert identify(nn.SiLU()) == "silu"
     assert identify(hf.NewGELUActivation()) is None
     assert "transformers.activations" not in sys.modules
+
+
+def test_a_stranger_in_low_precision_or_with_gaps_is_looked_at_all_the_same():
+    """bfloat16 has no numpy type; a nan is a value like any other, and the same wherever the element stands."""
+    for thing in (lambda x: F.gelu(x).to(torch.bfloat16), lambda x: torch.where(x > 90, torch.nan, F.gelu(x))):
+        found = recognise(thing)
+        assert (found.activation, found.reason) == (None, "its values are those of no registered activation")

@@ -23,6 +23,8 @@ def test_a_sample_is_drawn_from_all_files_and_its_seed_determines_it():
     assert sum(map(len, drawn.values())) == 12
     assert all(set(names) <= set(EVERY[file]) for file, names in drawn.items())
     assert drawn == sample(EVERY, 12, seed=3) != sample(EVERY, 12, seed=4)
+    larger = sample(EVERY, 13, seed=3)
+    assert all(set(names) <= set(larger[file]) for file, names in drawn.items())
     assert sample(EVERY, None, seed=0) == sample(EVERY, 40, seed=1) == sample(EVERY, 99, seed=1) == EVERY
 
 

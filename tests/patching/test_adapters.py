@@ -152,6 +152,9 @@ def test_sites_inside_modules_to_save_keep_the_names_of_the_base(tmp_path):
     sidecar = load_sidecar(tmp_path)
     assert sorted(sidecar.activations) == sorted(change.site for change in sidecar.plan.changes)
     assert "cls.predictions.transform.transform_act_fn" in sidecar.activations
+    assert all(change.owners == (change.site,) for change in sidecar.plan.changes), "PEFT's copy is the same place"
+    text = (tmp_path / ADAPTER_CONFIG).read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n", "as PEFT writes it"
     fresh = base()
     apply_plan(fresh, sidecar.plan)
     again = peft.PeftModel.from_pretrained(fresh, tmp_path).eval()

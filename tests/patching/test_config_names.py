@@ -169,5 +169,10 @@ def test_the_stock_config_comes_back_from_the_changed_one():
     sidecar = Sidecar.of(model, plan=current_plan(model), activations=current_activations(model), config=changes)
     changed = with_changes(model.config, changes)
     assert stock_config(changed, sidecar).to_dict() == model.config.to_dict()
-    with pytest.raises(DataError, match="do not belong together"):
+    with pytest.raises(DataError, match="do not belong together") as caught:
         stock_config(model.config, sidecar)
+    assert caught.value.next_step == (
+        "if the plain model is meant, delete gelu_patch.json and load it with transformers; "
+        "otherwise save the patched model again into an empty directory"
+    )
+    assert caught.value.why.endswith("somebody saved another model into this directory, or edited the config")

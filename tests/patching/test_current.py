@@ -74,6 +74,12 @@ def test_a_kernel_that_no_longer_serves_is_named_with_its_reason(monkeypatch):
     assert [(r.activation, r.device, r.dtype) for r in asked] == [("gelu", "cpu", torch.float64)]
     answer(Rejected("not on this device", elsewhere=True))
     assert fallen_back(model) == {}, "there, the best kernel of that device serves"
+    bare = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.GELU())).double()
+    answer(Accepted())
+    patch_model(bare, "gelu_fused")
+    asked.clear()
+    fallen_back(bare)
+    assert asked[-1].dtype == torch.float64, "where the parent has no parameters, those of the model count"
     answer(Accepted("fine"))
     assert fallen_back(model) == {}
 

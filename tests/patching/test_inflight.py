@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gelu_patch.errors import PatchConflict
+from gelu_patch.patching import patch_model
 from gelu_patch.patching.inflight import refuse_inside_a_step
 from tests.zoo import Mlp, Stack, example_input
 
@@ -62,3 +63,17 @@ def test_another_model_in_its_step_is_no_obstacle(reentrant):
 def test_a_model_that_serves_is_not_searched(monkeypatch):
     monkeypatch.setattr("gelu_patch.patching.inflight._waiting", lambda: pytest.fail("it was"))
     refuse_inside_a_step(MODEL.eval())
+
+
+@pytest.mark.parametrize("target", ["relu", "gelu_fused"])
+def test_a_patch_comes_off_inside_a_step_only_when_the_mathematics_stays(target):
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU())).train()
+    patch = patch_model(model, target)
+    loss = checkpoint(model, example_input().requires_grad_(), use_reentrant=False).sum()
+    if target == "relu":
+        with pytest.raises(PatchConflict, match="middle of a training step"):
+            patch.revert()
+        assert patch.active
+        loss.backward()
+    patch.revert()
+    assert not patch.active

@@ -310,3 +310,13 @@ def test_scripted_models_have_no_hooks():
         file.seek(0)
         assert torch.allclose(torch.jit.load(file)(x), expected, atol=1e-6)
     assert hooked(model) == [""]
+
+
+def test_a_plain_parent_of_a_patched_model_gets_no_hooks():
+    """Only a PEFT model calls what is inside of it without its hooks."""
+    model = tiny_bert()
+    patch_model(model, "gelu_fused", memory="balanced")
+    assert model._forward_pre_hooks
+    around = nn.ModuleDict({"model": model})
+    assert not around._forward_pre_hooks
+    assert not around._forward_hooks

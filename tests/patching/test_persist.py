@@ -100,3 +100,10 @@ def test_a_model_around_a_part_with_a_gradient_of_few_bits_may_be_saved(tmp_path
     model = tiny_bert()
     patch_model(model.bert, "gelu_fewbit")
     model.save_pretrained(tmp_path)
+
+
+def test_arguments_go_to_save_pretrained(tmp_path):
+    model = tiny_bert()
+    patch_model(model, "gelu_fused")
+    assert save_patched(model, tmp_path, max_shard_size="20KB") == tmp_path
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1

@@ -374,3 +374,15 @@ def test_a_distributed_checkpoint_with_hidden_weights_is_refused(tmp_path):
     with pytest.raises(UnsupportedModel, match="distributed checkpoint"):
         model.save_pretrained(tmp_path, distributed_checkpoint=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_that_hides_its_weights_is_the_stock_one_with_one_more_key(tmp_path):
+    from gelu_patch.patching.config_names import NO_SUCH_WEIGHTS, WEIGHTS_KEY
+
+    model = tiny_bert()
+    model.save_pretrained(tmp_path / "stock")
+    patch_model(model, "relu", PARTIAL)
+    model.save_pretrained(tmp_path / "hidden")
+    text = (tmp_path / "hidden" / "config.json").read_text()
+    assert json.loads(text) == config_of(tmp_path / "stock") | {WEIGHTS_KEY: NO_SUCH_WEIGHTS}
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n", "as Transformers writes it"

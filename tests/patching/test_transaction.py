@@ -239,3 +239,67 @@ def test_a_patch_prints_what_it_did():
     assert repr(patch) == "<Patch relu: 3 of 4 sites of BertForMaskedLM>"
     patch.revert()
     assert "patch is reverted" in str(patch)
+
+
+def test_a_refusal_says_what_why_and_what_to_type():
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU()))
+    with pytest.raises(NothingToPatch) as none_chosen:
+        patch_model(model, {"layers.1.*": "relu"}, where="layers.0.*")
+    error = none_chosen.value
+    assert error.what == "none of the 2 GELU sites of Stack was patched"
+    assert error.why == "no entry of the target mapping matches it (1 sites); outside where (1 sites)"
+    assert error.next_step == "change target or where, or pass allow_empty=True"
+    with pytest.raises(NothingToPatch) as no_gelu:
+        patch_model(Mlp(nn.ReLU()), "silu")
+    error = no_gelu.value
+    assert error.what == "no GELU in Mlp; its activations are: relu x1"
+    assert error.why == (
+        "only GELUs are patched; what runs in functions outside of the model's classes is seen with example inputs"
+    )
+    assert error.next_step == "gelu_patch.inspect_model(model, example_inputs), or pass allow_empty=True"
+    plan = plan_patch(model, "relu")
+    patch_model(model, "silu", where="layers.0.*")
+    with pytest.raises(PatchConflict) as unfit:
+        apply_plan(model, plan)
+    error = unfit.value
+    assert (error.what, error.where) == ("the plan does not fit this model", "layers.0.act")
+    assert error.why == "the plan expects gelu; it is silu (KernelActivation)"
+    assert error.next_step == "make the plan on this model: gelu_patch.plan_patch(model, target)"
+
+
+def test_a_conflict_names_the_site_and_the_way_out():
+    model = Mlp(nn.GELU())
+    first = patch_model(model, "relu")
+    patch_model(model, "silu")
+    with pytest.raises(PatchConflict) as later:
+        first.revert()
+    assert later.value.where == "act"
+    assert later.value.next_step == "revert the later patch first, or call gelu_patch.unpatch_model(model)"
+    model.act = nn.Tanh()
+    with pytest.raises(PatchConflict) as foreign:
+        first.revert()
+    assert foreign.value.next_step == "put back what was there, or rebuild the model"
+
+
+def test_a_patch_counts_what_it_replaced_and_knows_whether_it_stands():
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU()))
+    patch = patch_model(model, "relu", where="layers.1.*")
+    assert (len(patch), patch.model, patch.active) == (1, model, True)
+    assert [change.site for change in patch.replaced] == ["layers.1.act"]
+    assert [rejection.site for rejection in patch.rejected] == ["layers.0.act"]
+    assert str(patch).endswith("patch is active; undo with patch.revert()")
+    with patch as same:
+        assert same is patch
+    assert not patch.active
+    assert unpatch_model(model) == 0
+
+
+def test_the_memory_mode_reaches_every_replacement():
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU()))
+    patch_model(model, "gelu_fused", memory="speed")
+    assert {layer.act.memory for layer in model.layers} == {"speed"}
+    assert {layer.act.gelu_patch_origin for layer in model.layers} == {"gelu"}
+    patch_model(model, "relu", memory="max")
+    assert {layer.act.memory for layer in model.layers} == {"max"}
+    assert {layer.act.gelu_patch_origin for layer in model.layers} == {"gelu"}, "what the model came with"
+    assert {type(layer.act.stock) for layer in model.layers} == {nn.GELU}

@@ -48,3 +48,13 @@ def test_collapse():
     assert patterns("a.0.act", "a.2.act", "a.3.act") == [("a.[0,2,3].act", 3)]
     assert patterns("0.b.1", "0.b.2", "1.b.1", "1.b.2") == [("[0-1].b.[1-2]", 4)]
     assert patterns("layer7.act") == [("layer7.act", 1)]
+
+
+def test_a_row_says_what_is_true_of_all_its_sites():
+    from torch import nn
+
+    from tests.zoo import Mlp, Stack
+
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU("tanh")), Mlp(nn.GELU()))
+    rows = [line.split() for line in str(inspect_model(model)).splitlines()[3:5]]
+    assert rows == [["layers.[0,2].act", "gelu", "GELU", "1"], ["layers.1.act", "gelu_tanh", "GELU", "1"]]

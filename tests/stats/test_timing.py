@@ -62,7 +62,8 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "cand"), [([[1.0, 2.0]], [[1.0]]), ([[0.0]], [[1.0]]), ([[]], [[]]), ([], []), ([[1.0]], [[np.nan]])]
+    ("base", "cand"),
+    [([[1.0, 2.0]], [[1.0]]), ([[0.0]], [[1.0]]), ([[1.0]], [[0.0]]), ([[]], [[]]), ([], []), ([[1.0]], [[np.nan]])],
 )
 def test_times_that_cannot_be_paired_are_refused(base: list[list[float]], cand: list[list[float]]) -> None:
     with pytest.raises(ValueError, match=r"time|process"):
