@@ -7,7 +7,8 @@ Writes benchmarks/results/mutation.json; a package that is not run keeps what it
 
 mutmut forks one process for each mutant from one that has imported everything, and runs the tests that reach it. Its
 settings are in pyproject.toml. Texts of errors (`raise` statements) are not mutated, nor are properties and other
-decorated functions, which mutmut leaves alone.
+decorated functions, which mutmut leaves alone. Once tests were written for the survivors of a sample, it flatters: draw
+another one with --seed.
 """
 
 from __future__ import annotations

@@ -67,19 +67,27 @@ def test_an_explained_survivor_is_one_that_there_is():
         assert row.why
 
 
-def test_the_page_judges_the_worst_package(tmp_path):
+def test_the_page_asks_for_every_package(tmp_path):
     assert {row.reached for row in house.rows(tmp_path)[:2]} == {"not measured"}
-    branches = {
-        "packages": {"a": {"branches": 100, "covered_branches": 99}, "b": {"branches": 10, "covered_branches": 9}}
-    }
-    package = {"score": 0.9, "mutants": 200, "all_mutants": 2_000, "sample": 200}
-    mutation = {"version": "3", "packages": {"a": package, "b": package | {"score": 0.8, "sample": None}}}
-    (tmp_path / "branches.json").write_text(json.dumps(branches))
-    (tmp_path / "mutation.json").write_text(json.dumps(mutation))
-    covered, noticed = house.rows(tmp_path)[:2]
-    assert (covered.found, covered.reached) == ("a 99.0%, b 90.0%", "**no**")
-    assert noticed.found == "a 90.0% of 200 (drawn from 2,000); b 80.0% of 200; mutmut 3"
-    assert noticed.reached == "**no**"
+    good, bad = {"branches": 100, "covered_branches": 99}, {"branches": 10, "covered_branches": 9}
+    drawn = {"score": 0.9, "mutants": 200, "all_mutants": 2_000, "sample": 200}
+    every = drawn | {"score": 0.8, "sample": None}
+
+    def rows(branches, mutants):
+        (tmp_path / "branches.json").write_text(json.dumps({"packages": branches}))
+        (tmp_path / "mutation.json").write_text(json.dumps({"version": "3", "packages": mutants}))
+        return house.rows(tmp_path)[:2]
+
+    covered, noticed = rows(dict.fromkeys(PACKAGES, good), dict.fromkeys(PACKAGES, drawn))
+    assert (covered.reached, noticed.reached) == ("yes", "yes")
+    covered, noticed = rows({"patching": good, "stats": bad}, {"patching": drawn, "stats": every})
+    assert covered.found == "patching 99.0%, stats 90.0%, activations not measured, blocks not measured"
+    assert noticed.found == (
+        "patching 90.0% of 200 (drawn from 2,000), stats 80.0% of 200, activations not measured, blocks not measured; "
+        "mutmut 3"
+    )
+    assert (covered.reached, noticed.reached) == ("**partly**", "**partly**")
+    assert rows(dict.fromkeys(PACKAGES, bad), {})[0].reached == "**no**"
 
 
 def test_a_change_is_the_lines_that_differ(tmp_path, monkeypatch):
