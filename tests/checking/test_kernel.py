@@ -8,10 +8,10 @@ from gelu_patch.activations import activations
 from gelu_patch.checking import KernelCheck, check_kernel, check_kernels, inputs
 from gelu_patch.checking.regions import regions
 from gelu_patch.checking.tally import SUBNORMAL
-from gelu_patch.checking.ulp import in_ulp
 from gelu_patch.errors import UnknownName, UsageError
 from gelu_patch.kernels import kernels
 from tests.checking.made_up import NAME, registered
+from tests.checking.ulps import in_ulp
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 HALF = torch.bfloat16

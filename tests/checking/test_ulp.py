@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gelu_patch.checking.ulp import unit
+from tests.checking.ulps import in_ulp
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -18,10 +19,6 @@ def test_the_spacing_of_numbers(dtype, exponent, fraction, sign):
     truth = sign * math.ldexp(fraction, exponent)
     expected = max(2.0**exponent, limits.tiny) * limits.eps
     assert unit(np.array([truth]), dtype)[0] == expected
-
-
-def in_ulp(found, truth):
-    return np.abs(found.double().numpy() - truth) / unit(truth, found.dtype)
 
 
 def test_neighbours_are_one_ulp_apart_and_the_nearest_number_is_within_half():

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from gelu_patch.activations import activations
 from gelu_patch.checking.inputs import all_halves
-from gelu_patch.checking.ulp import in_ulp
 from gelu_patch.kernels import kernels
 from gelu_patch.kernels.cpu.library import SLOPE, VALUE, Library, library, load
+from tests.checking.ulps import in_ulp
 
 LEVELS = list(library().native.levels()) if isinstance(library(), Library) else []
 pytestmark = pytest.mark.skipif(not LEVELS, reason="the C extension is not built")
