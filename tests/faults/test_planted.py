@@ -171,11 +171,11 @@ FAULTS = {
     "saved-tensor hooks left behind by an exception": (
         "import gelu_patch.kernels.recompute as m; real = m.leave\n"
         "m.leave = lambda module, args, output: None if output is None else real(module, args, output)",
-        "tests/kernels/test_recompute.py::test_an_exception_in_the_forward_takes_the_hooks_off",
+        "tests/kernels/test_recompute_surroundings.py::test_an_exception_in_the_forward_takes_the_hooks_off",
     ),
     "saved-tensor hooks on top of somebody else's": (
         "import gelu_patch.kernels.recompute as m; m._may_record = lambda: True",
-        "tests/kernels/test_recompute.py::test_hooks_of_somebody_else_are_left_alone",
+        "tests/kernels/test_recompute_surroundings.py::test_hooks_of_somebody_else_are_left_alone",
     ),
     "forward hooks that stay after a revert": (
         "import gelu_patch.patching.recording as m; m.forget = lambda module: None",
