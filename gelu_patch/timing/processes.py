@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,8 @@ def run_in_process(
 
     The process sees the caller's module search path, and ``variables`` in its environment. It is ended when this call
     ends, however that happens. Raises NotSendable when the task cannot be pickled here or read there, ProcessDied when
-    the process ends without an answer, and whatever error of ours the task raises.
+    the process ends without an answer, KeyboardInterrupt when it was interrupted, and whatever error of ours the task
+    raises.
     """
     try:
         payload = pickle.dumps(task)
@@ -61,7 +63,10 @@ def run_in_process(
             _write(process, payload)
             kind, answer = _last_message(reader, on_message)
         except EOFError:
-            raise _died(process.wait(), _tail(log)) from None
+            code = process.wait()
+            if code == -signal.SIGINT:  # Ctrl-C reaches both, and this process may notice it later, or in a finalizer
+                raise KeyboardInterrupt from None
+            raise _died(code, _tail(log)) from None
         finally:
             process.kill()
             process.wait()
