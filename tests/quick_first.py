@@ -16,6 +16,7 @@ from hypothesis import settings
 # Written by mutmut when it looks which tests reach which function; tests run in the folder of the mutants.
 NOTED = Path("mutmut-stats.json")
 
+importlib.import_module("tests.conftest")  # it chooses Triton's interpreter, before anything imports triton
 for _name in ("bert", "gpt2", "roberta", "llama", "t5", "encoder_decoder"):
     importlib.import_module(f"transformers.models.{_name}.modeling_{_name}")
 for _name in ("peft", "scipy.stats", "torch._dynamo", "huggingface_hub", "rich.table"):
