@@ -16,6 +16,7 @@ from gelu_patch.blocks import down
 from gelu_patch.kernels.triton import kernel as triton_kernel
 from gelu_patch.patching import patch_model
 from gelu_patch.timing.memory import measure_saved
+from tests.blocks.gradients import gradients
 from tests.interpreted import interpreted, needs_the_interpreter  # noqa: F401
 from tests.zoo import Mlp, Stack, tiny_bert, tiny_gpt2, tokens
 from tests.zoo_inline import WIDTH
@@ -80,16 +81,6 @@ def launches(monkeypatch):
 @pytest.fixture
 def x():
     return torch.randn(2, 5, WIDTH)
-
-
-def gradients(model, x, *, autocast=False, of_x=True):
-    leaf = x.detach().clone().requires_grad_(of_x)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        out = model(leaf)
-    out.square().sum().backward()
-    found = {name: parameter.grad for name, parameter in model.named_parameters()} | {"x": leaf.grad}
-    model.zero_grad(set_to_none=True)
-    return found
 
 
 def assert_same_bits(found, expected):

@@ -15,6 +15,7 @@ from gelu_patch.kernels.sums import Sums
 from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
 from gelu_patch.timing.memory import measure_saved
+from tests.blocks.gradients import gradients
 from tests.interpreted import interpreted, needs_the_interpreter  # noqa: F401
 from tests.zoo import GatedMlp, Mlp, Stack
 from tests.zoo_inline import WIDTH
@@ -29,16 +30,6 @@ MODELS = {
     "gated tanh": lambda: GatedMlp(nn.GELU("tanh")),
 }
 each = pytest.mark.parametrize("name", MODELS)
-
-
-def gradients(model, x, *, autocast=False):
-    leaf = x.clone().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        out = model(leaf)
-    out.square().sum().backward()
-    found = {name: parameter.grad for name, parameter in model.named_parameters()} | {"x": leaf.grad}
-    model.zero_grad(set_to_none=True)
-    return found
 
 
 def assert_close(found, expected, tolerance=2e-6):
