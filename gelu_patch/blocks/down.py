@@ -7,6 +7,7 @@ of the Linear before it. Only where the code shows that the Linear is the one re
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from gelu_patch.blocks.product import Product, product_of
 from gelu_patch.kernels import KernelActivation
-from gelu_patch.kernels.autograd import Elementwise, served
+from gelu_patch.kernels.autograd import Elementwise, by_autograd, served
 from gelu_patch.kernels.sums import Sums
 
 
@@ -55,7 +56,7 @@ class _Down(torch.autograd.Function):
         rows = grad.reshape(-1, grad.shape[-1])
         by_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
         if torch.is_grad_enabled() or not served(kernel, grad, z):
-            return *_by_autograd(kernel, z, weight, ctx.transposed, grad), by_bias, None, None
+            return *by_autograd(partial(_without_bias, kernel, ctx.transposed), (z, weight), grad), by_bias, None, None
         by_z = rows @ (weight.t() if ctx.transposed else weight)  # of the activation, until the kernel overwrites it
         activated = torch.empty_like(by_z)
         assert kernel.slope_again_with_sums is not None
@@ -67,15 +68,5 @@ class _Down(torch.autograd.Function):
         return by_z, by_weight, by_bias, None, None
 
 
-def _by_autograd(
-    kernel: Elementwise, z: torch.Tensor, weight: torch.Tensor, transposed: bool, grad: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """The gradients of z and weight by the two operations, differentiable themselves when grad mode is on."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        inputs = [
-            each.view_as(each) if differentiable and each.requires_grad else each.detach().requires_grad_()
-            for each in (z, weight)
-        ]
-        out = Product(kernel(inputs[0]), inputs[1], None, transposed).by("torch")
-        return torch.autograd.grad(out, inputs, grad, create_graph=differentiable)
+def _without_bias(kernel: Elementwise, transposed: bool, z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return Product(kernel(z), weight, None, transposed).by("torch")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gelu_patch.kernels import KernelActivation, recompute
-from gelu_patch.kernels.autograd import Elementwise, Gated, served
+from gelu_patch.kernels.autograd import Elementwise, Gated, by_autograd, served
 
 
 class Pending:
@@ -71,21 +71,7 @@ class _Gated(torch.autograd.Function):
         gate, other = ctx.saved_tensors
         kernel: Elementwise = ctx.kernel
         if torch.is_grad_enabled() or not (served(kernel, grad, gate, other) and grad.dtype == gate.dtype):
-            return *_by_autograd(kernel, gate, other, grad), None
+            return *by_autograd(lambda gate, other: kernel(gate) * other, (gate, other), grad), None
         by_gate, by_other = torch.empty_like(gate), torch.empty_like(other)
         _launches(kernel).slopes(by_gate, by_other, gate, other, grad.contiguous())
         return by_gate, by_other, None
-
-
-def _by_autograd(
-    kernel: Elementwise, gate: torch.Tensor, other: torch.Tensor, grad: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """Both gradients by the two operations, differentiable themselves when grad mode is on."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        factors = [
-            each.view_as(each) if differentiable and each.requires_grad else each.detach().requires_grad_()
-            for each in (gate, other)
-        ]
-        product = kernel(factors[0]) * factors[1]
-        return torch.autograd.grad(product, factors, grad, create_graph=differentiable)

@@ -11,7 +11,7 @@ counting), tensor subclasses, other dtypes and layouts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def _value(kernel: Elementwise, x: torch.Tensor) -> torch.Tensor:
 def _slope(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """grad * f'(x), without a graph."""
     if not (served(kernel, grad, x) and grad.dtype == x.dtype and grad.shape == x.shape):
-        return _slope_by_fallback(kernel, grad, x)
+        return by_autograd(kernel.fallback, (x,), grad)[0]
     dense = x if _dense(x) else torch.empty_like(x).copy_(x)
     ordered = _alike(grad, dense)
     out = torch.empty_like(dense) if ordered is grad else ordered  # a copy is ours to overwrite
@@ -150,13 +150,17 @@ def _slope(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Te
     return out
 
 
-def _slope_by_fallback(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """grad * f'(x) by autograd through the ATen form, differentiable when grad mode is on."""
+def by_autograd(
+    compute: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor], grad: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return the gradients of ``compute(*inputs)`` for each input, differentiable themselves when grad mode is on.
+
+    ``grad`` is the gradient of its result, of the same shape; ``compute`` consists of PyTorch's operations.
+    """
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
-        alias = _differentiable_alias(x, differentiable)
-        (result,) = torch.autograd.grad(kernel.fallback(alias), alias, grad, create_graph=differentiable)
-    return result
+        aliases = [_differentiable_alias(each, differentiable) for each in inputs]
+        return torch.autograd.grad(compute(*aliases), aliases, grad, create_graph=differentiable)
 
 
 def _differentiable_alias(x: torch.Tensor, connected: bool) -> torch.Tensor:
@@ -169,7 +173,7 @@ def _slope_in_mode(kernel: Elementwise, grad: torch.Tensor, x: torch.Tensor) -> 
     if not torch.is_grad_enabled():
         return _slope(kernel, grad, x)
     if not served(kernel, grad, x):
-        return _slope_by_fallback(kernel, grad, x)
+        return by_autograd(kernel.fallback, (x,), grad)[0]
     return _Slope.apply(grad, x, kernel)  # type: ignore[no-any-return, no-untyped-call]
 
 

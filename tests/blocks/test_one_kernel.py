@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from gelu_patch.blocks import inference
+from gelu_patch.blocks import compiled, inference
 from gelu_patch.blocks.product import product_of
 from gelu_patch.kernels import KernelActivation, cublaslt, kernels, register_kernel
 from gelu_patch.kernels.cpu.kernel import CpuKernel
@@ -110,6 +112,61 @@ def test_under_autocast_only_where_the_cast_of_the_weight_is_cached(calls, layer
     product = product_of(layer, torch.randn(4, WIDTH))
     with torch.autocast("cpu", torch.bfloat16):
         assert inference.takes_one_kernel(product, tanh_module()) == fuses
+
+
+class Case(NamedTuple):
+    """A Linear and an activation in code that is being compiled."""
+
+    linear: nn.Module
+    activation: nn.Module
+    x: torch.Tensor
+
+
+def case(linear=None, activation=None, dtype=torch.bfloat16):
+    return Case(linear or Conv1D(16, WIDTH).bfloat16(), activation or tanh_module(), torch.randn(4, WIDTH, dtype=dtype))
+
+
+def hooked(module, register):
+    getattr(module, register)(lambda *_: None)
+    return module
+
+
+def test_code_that_is_being_compiled_takes_it_by_what_a_compiler_can_see(calls):
+    linear, activation, x = case()
+    with torch.no_grad():
+        assert torch.allclose(compiled.compute(linear, activation, x), activation(linear(x)), atol=1e-2)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    {
+        "no bias": lambda: case(nn.Linear(WIDTH, 16, bias=False).bfloat16()),
+        "no Linear": lambda: case(nn.Sequential(nn.Linear(WIDTH, 16)).bfloat16()),
+        "a hook before the product": lambda: case(hooked(Conv1D(16, WIDTH).bfloat16(), "register_forward_pre_hook")),
+        "a hook behind the product": lambda: case(hooked(Conv1D(16, WIDTH).bfloat16(), "register_forward_hook")),
+        "a hook on the activation": lambda: case(activation=hooked(tanh_module(), "register_forward_hook")),
+        "PyTorch's activation": lambda: case(activation=nn.GELU("tanh")),
+        "erf": lambda: case(activation=KernelActivation("gelu", "cpu", nn.GELU(), "gelu")),
+        "a kernel of somebody": lambda: case(activation=KernelActivation("gelu_tanh", "eager", nn.GELU(), "gelu")),
+    }.items(),
+    ids=lambda named: named[0],
+)
+def test_code_that_is_being_compiled_leaves_the_rest_as_it_is(other, calls):
+    linear, activation, x = other[1]()
+    with torch.no_grad():
+        assert torch.equal(compiled.compute(linear, activation, x), activation(linear(x)))
+    assert not calls
+
+
+def test_code_that_is_being_compiled_leaves_training_autocast_and_other_dtypes_as_they_are(calls):
+    linear, activation, x = case()
+    assert compiled.compute(linear, activation, x).requires_grad
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        compiled.compute(linear, activation, x)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="dtype"):
+        compiled.compute(linear, activation, x.float())
+    assert not calls
 
 
 def graph_of(model, x):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gelu_patch.blocks import guards, libraries
+from gelu_patch.blocks import Block, guards, libraries
 from gelu_patch.blocks.product import product_of
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.kernels.triton.kernel import elementwise
@@ -20,6 +20,11 @@ from tests.zoo_inline import WIDTH, Inline
 @pytest.fixture
 def x():
     return torch.randn(5, WIDTH)
+
+
+def block_of(model) -> Block:
+    (block,) = (value for value in vars(model).values() if isinstance(value, Block))
+    return block
 
 
 @pytest.mark.parametrize("build", [lambda: GatedMlp(nn.GELU()), Inline], ids=["gated", "an expression"])
@@ -65,3 +70,22 @@ def test_without_onednn_products_are_pytorch_s(monkeypatch):
     monkeypatch.delenv(libraries.VARIABLE, raising=False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert libraries.only_torch.__wrapped__(torch.float32) == "this PyTorch has no oneDNN"
+
+
+@pytest.mark.parametrize("memory", ["speed", "balanced"])
+def test_a_second_copy_of_the_weight_is_kept_when_it_was_asked_for(memory, x, monkeypatch):
+    monkeypatch.setattr(libraries, "choose", lambda product: "onednn")
+    model = Mlp(nn.GELU()).eval()
+    patch_model(model, "gelu_fused", memory=memory)
+    with torch.no_grad():
+        model(x)
+    assert (block_of(model)._packed._kept is not None) == (memory == "speed")
+
+
+def test_a_call_that_is_under_way_while_a_patch_is_undone_ends_by_it(x):
+    model = Inline()
+    patch = patch_model(model, "gelu_tanh")
+    block, expected = block_of(model), model(x)
+    patch.revert()
+    assert torch.equal(block(x), expected)
+    assert not torch.equal(model(x), expected)
