@@ -50,6 +50,17 @@ def test_inference_and_training_are_those_of_the_model(name):
         assert_close(gradient.double(), expected[key], 1e-5)
 
 
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_gated_gradients_are_by_the_kernel_unless_they_are_to_be_differentiated(differentiable, monkeypatch):
+    asked, original = [], gated.by_autograd
+    monkeypatch.setattr(gated, "by_autograd", lambda *args: asked.append(args) or original(*args))
+    model = GatedMlp(nn.GELU())
+    patch_model(model, "gelu_fused")
+    loss = model(torch.randn(3, WIDTH)).square().sum()
+    torch.autograd.grad(loss, list(model.parameters()), create_graph=differentiable)
+    assert len(asked) == differentiable
+
+
 @each
 @pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
 def test_gradients_have_the_same_bits_in_every_memory_mode(name, autocast):

@@ -8,7 +8,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from gelu_patch.blocks import libraries
-from gelu_patch.blocks.gradient import differentiable
+from gelu_patch.blocks.gradient import _again, differentiable
 from gelu_patch.blocks.packed import PackedWeight
 from gelu_patch.blocks.product import product_of
 
@@ -166,6 +166,19 @@ def test_second_derivatives_and_many_gradients_at_once(library, layer):
     (ours,) = torch.autograd.grad(product(x), x, many, is_grads_batched=True)
     (theirs,) = torch.autograd.grad(module(x), x, many, is_grads_batched=True)
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_is_not_kept_is_multiplied_again_as_it_was_the_first_time(layer, monkeypatch):
+    asked, compute = [], libraries.compute
+    monkeypatch.setattr(libraries, "compute", lambda product: asked.append(product) or compute(product))
+    module, x = LAYERS[layer](), torch.randn(2, 5, 24)
+    _, weight, bias, *_ = product_of(module, x)
+    differentiable(product_of(module, x))
+    _again(x, weight if layer == "Conv1D" else weight.t(), bias)
+    first, again = ((each.weight.shape, each.weight.stride(), each.transposed) for each in asked)
+    assert first == again
+    assert first[2] == (layer == "Conv1D")
 
 
 def test_a_weight_that_is_no_parameter_any_more():
