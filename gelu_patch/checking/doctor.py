@@ -146,17 +146,18 @@ def _products(device: str) -> Section:
 
 
 def _fusions(device: str) -> Section:
-    """What a Linear and its GELU are computed by together; what is fused alike shares a row."""
-    alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    """What a Linear and its GELU are computed by together; what is answered alike shares a row."""
+    dtypes: dict[tuple[str, ...], list[str]] = {}
     for path in paths(torch.device(device)):
-        key = (path.mode, path.taken, path.why_not or "-")
-        alike.setdefault(key, {}).setdefault(path.activation, []).append(path.dtype)
-    rows = []
-    for (mode, taken, why), names in alike.items():
-        for dtypes in dict.fromkeys(map(tuple, names.values())):
-            group = [name for name, its in names.items() if tuple(its) == dtypes]
-            rows.append([mode, ", ".join(group), ", ".join(dtypes), taken, why])
+        dtypes.setdefault((path.mode, path.taken, path.why_not or "-", path.activation), []).append(path.dtype)
+    names: dict[tuple[str, ...], list[str]] = {}
+    for (mode, taken, why, activation), its in dtypes.items():
+        names.setdefault((mode, taken, why, ", ".join(its)), []).append(activation)
+    modes: dict[tuple[str, ...], list[str]] = {}
+    for (mode, taken, why, types), alike in names.items():
+        modes.setdefault((", ".join(alike), types, taken, why), []).append(mode)
     columns = ["mode", "activation", f"dtype, on {device}", "computed by", "why not faster"]
+    rows = [["; ".join(group), *answer] for answer, group in modes.items()]
     return Section(title="Linear and GELU together", columns=columns, rows=rows)
 
 

@@ -13,6 +13,7 @@ from gelu_patch.kernels import Request, Selection, cublaslt, select
 from gelu_patch.kernels.autograd import Elementwise
 
 INFERENCE, TRAINING, GATED, COMPILED = "inference", "training", "times another Linear", "torch.compile, inference"
+DOWN = "training, and the Linear behind"
 _BY_MODULES = "two modules"
 
 _IN_ONE_KERNEL = {
@@ -55,7 +56,7 @@ def _answers(
     library = f"cublaslt: {one_kernel}" if device.type == cublaslt.DEVICE else ""
     if not isinstance(kernel, Elementwise):
         by_modules = (_BY_MODULES, f"kernel {name!r} cannot work in place")
-        return dict.fromkeys((INFERENCE, TRAINING, GATED), by_modules) | {COMPILED: ("PyTorch's operations", "")}
+        return dict.fromkeys((INFERENCE, TRAINING, DOWN, GATED), by_modules) | {COMPILED: ("PyTorch's operations", "")}
     in_place = (f"the product, then {name} in its memory", library)
     backward = f"{name}, which keeps its input"
     if kernel.slope_with_sums is not None:
@@ -63,6 +64,9 @@ def _answers(
     return {
         INFERENCE: in_place,
         TRAINING: (f"the product, then {backward}", ""),
+        DOWN: (f"{name}, all of it in one launch in backward", "")
+        if kernel.slope_again_with_sums is not None
+        else ("the Linear by itself", f"kernel {name!r} has no launch for both"),
         GATED: (f"{name}, one pass" if kernel.gated else f"the product, then {name} and the factor in its memory", ""),
         COMPILED: (
             f"{name}, an opaque operator" if kernel.is_operator else "PyTorch's operations, fused by the compiler",

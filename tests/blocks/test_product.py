@@ -45,42 +45,6 @@ def test_both_libraries(library, layer, dtype, packed, shape):
     assert torch.allclose(found.float(), expected.float(), rtol=0, atol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_choice_is_made_once_for_a_shape(dtype, monkeypatch):
-    monkeypatch.setattr(libraries, "_choices", {})
-    module, measured = nn.Linear(24, 40).to(dtype), []
-    original = libraries.measure
-    monkeypatch.setattr(libraries, "measure", lambda product: measured.append(product.rows) or original(product))
-    for rows in (5, 5, 6, 64):
-        x = torch.randn(rows, 24).to(dtype)
-        with torch.no_grad():
-            expected = module(x)
-        assert torch.allclose(apply(module, x).float(), expected.float(), rtol=0, atol=TOLERANCE[dtype])
-    assert measured == ([5, 64] if not libraries.only_torch(dtype) else [])
-
-
-def test_deterministic_algorithms_are_those_of_torch(monkeypatch):
-    monkeypatch.setattr(libraries, "faster", lambda seconds: "onednn")
-    monkeypatch.setattr(libraries, "_choices", {})
-    module, x = nn.Linear(24, 40), torch.randn(3, 24)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.no_grad():
-            assert torch.equal(apply(module, x), module(x))
-    finally:
-        torch.use_deterministic_algorithms(False)
-    assert not libraries._choices
-
-
-def test_the_variable_turns_the_measurement_off(monkeypatch):
-    monkeypatch.setenv(libraries.VARIABLE, "torch")
-    libraries.only_torch.cache_clear()
-    try:
-        assert libraries.only_torch(torch.float32) == "GELU_PATCH_LINEAR=torch"
-    finally:
-        libraries.only_torch.cache_clear()
-
-
 def in_place(module):
     module.weight.mul_(2)
 

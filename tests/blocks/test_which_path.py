@@ -53,25 +53,6 @@ def test_a_kernel_of_another_device_hands_over_to_the_one_here(x):
     assert guards.kernel_for(activation, product_of(nn.Linear(WIDTH, 16), x)) is here
 
 
-def test_products_by_torch_until_the_last_block_ends(x, monkeypatch):
-    monkeypatch.setattr(libraries, "_choices", {})
-    monkeypatch.setattr(libraries, "only_torch", lambda dtype: None)
-    monkeypatch.setattr(libraries, "faster", lambda seconds: "onednn")
-    monkeypatch.setattr(libraries, "measure", lambda product: {})
-    product = product_of(nn.Linear(WIDTH, 16), x)
-    with libraries.products_by_torch():
-        with libraries.products_by_torch():
-            pass
-        assert libraries.choose(product) == "torch"
-    assert libraries.choose(product) == "onednn"
-
-
-def test_without_onednn_products_are_pytorch_s(monkeypatch):
-    monkeypatch.delenv(libraries.VARIABLE, raising=False)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert libraries.only_torch.__wrapped__(torch.float32) == "this PyTorch has no oneDNN"
-
-
 @pytest.mark.parametrize("memory", ["speed", "balanced"])
 def test_a_second_copy_of_the_weight_is_kept_when_it_was_asked_for(memory, x, monkeypatch):
     monkeypatch.setattr(libraries, "choose", lambda product: "onednn")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gelu_patch.checking.doctor import diagnose
-from gelu_patch.checking.paths import COMPILED, INFERENCE, paths
+from gelu_patch.checking.paths import COMPILED, DOWN, INFERENCE, paths
 from gelu_patch.errors import UsageError
 from gelu_patch.kernels import Accepted, KernelActivation, Rejected, Request, cublaslt, kernels, select
 from gelu_patch.kernels.plain import plain_keys
@@ -212,6 +212,14 @@ def test_one_kernel_where_it_pays_and_nobody_turned_it_off(a_gpu, monkeypatch, c
     if not variable:
         assert "gelu_tanh only, not gelu" in found["gelu", INFERENCE][1]
         assert "not torch.float32" in answers("float32")["gelu_tanh", INFERENCE][1]
+
+
+def test_the_linear_behind_the_activation_is_told_about(a_gpu, monkeypatch):
+    monkeypatch.setattr(cublaslt, "self_check", lambda device, dtype: "")
+    assert answers()["gelu", DOWN] == ("triton, all of it in one launch in backward", "")
+    assert answers("float64")["gelu", DOWN][0] == "two modules"
+    taken, why = next((each.taken, each.why_not) for each in paths(torch.device("cpu")) if each.mode == DOWN)
+    assert (taken, why) == ("the Linear by itself", "kernel 'cpu' has no launch for both")
 
 
 def test_a_failed_self_check_is_believed_once_and_for_all(a_gpu, monkeypatch):
