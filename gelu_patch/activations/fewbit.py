@@ -31,30 +31,29 @@ class Steps:
 
 # By bits: the error of the derivative (root mean square under N(0, 1), and largest anywhere).
 _ERRORS = {2: (0.090, 0.188), 3: (0.044, 0.090), 4: (0.022, 0.045)}
-_DEFAULT_BITS = 4
-
-STEPS: dict[str, Steps] = {}
+_NAME, _DEFAULT_BITS = "gelu_fewbit", 4  # the name without a number
 
 
-def _register(bits: int, rms: float, largest: float) -> None:
-    steps = Steps(bits, *TABLES[bits])
-    short = "gelu_fewbit"
-    name = short if bits == _DEFAULT_BITS else f"{short}{bits}"
-    STEPS[name] = steps
-    register_activation(
-        Activation(
-            name=name,
-            formula=GELU.formula,
-            derivative=steps,
-            summary=f"exact GELU; its derivative has {2**bits} levels, {bits} bits kept of an element",
-            source="arXiv:2202.00441, section 3",
-            use="training where a dropout follows the activation, so that its output is kept anyway",
-            family="gelu",
-            approximates=ApproximateDerivative(GELU.name, rms, largest),
-        ),
-        aliases=(f"{short}{bits}",) if name == short else (),
+def with_steps(steps: Steps) -> Activation:
+    """Return exact GELU whose derivative is ``steps``; what the package has is registered below."""
+    levels = len(steps.levels)
+    return Activation(
+        name=_NAME if steps.bits == _DEFAULT_BITS else f"{_NAME}{steps.bits}",
+        formula=GELU.formula,
+        derivative=steps,
+        summary=f"exact GELU; its derivative has {levels} levels, {steps.bits} bits kept of an element",
+        source="arXiv:2202.00441, section 3",
+        use="training where a dropout follows the activation, so that its output is kept anyway",
+        family="gelu",
+        approximates=ApproximateDerivative(GELU.name, *_ERRORS[steps.bits]),
     )
 
 
-for _bits, (_rms, _largest) in sorted(_ERRORS.items(), reverse=True):
-    _register(_bits, _rms, _largest)
+STEPS: dict[str, Steps] = {}
+
+for _bits, _table in sorted(TABLES.items(), reverse=True):
+    _steps = Steps(_bits, *_table)
+    _activation = register_activation(
+        with_steps(_steps), aliases=(f"{_NAME}{_bits}",) if _bits == _DEFAULT_BITS else ()
+    )
+    STEPS[_activation.name] = _steps

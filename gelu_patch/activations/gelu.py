@@ -74,11 +74,11 @@ def _quick_derivative(x: Array) -> Array:
 
 
 def _clipped(x: Array) -> Array:
-    return np.asarray(np.clip(_erf(x), -CLIP, CLIP))
+    return np.asarray(np.minimum(_erf(x), CLIP))  # no value comes near the lower end, -CLIP
 
 
 def _clipped_derivative(x: Array) -> Array:
-    return np.where(np.abs(_erf(x)) > CLIP, 0.0, _erf_derivative(x))
+    return np.where(_erf(x) > CLIP, 0.0, _erf_derivative(x))
 
 
 GELU = register_activation(

@@ -102,7 +102,7 @@ def _module(module: nn.Module) -> str | None:
     if type(module) is nn.GELU:
         return _gelu_flavour({"approximate": module.approximate})
     for arguments, name in _module_classes().get(type(module), ()):
-        if all(getattr(module, key, value) == value for key, value in arguments.items()):
+        if all(getattr(module, key, None) == value for key, value in arguments.items()):
             return name
     return None
 

@@ -17,7 +17,8 @@ def _relu_derivative(x: Array) -> Array:
 
 
 def _relu2(x: Array) -> Array:
-    return np.square(_relu(x))
+    with np.errstate(over="ignore"):
+        return np.square(_relu(x))
 
 
 def _relu2_derivative(x: Array) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from gelu_patch.activations import activations
-from gelu_patch.activations.fewbit import STEPS
+from gelu_patch.activations.fewbit import STEPS, with_steps
 from gelu_patch.activations.fewbit_table import TABLES
 
 X = np.linspace(-40.0, 40.0, 800_001)
@@ -56,6 +56,24 @@ def test_no_small_change_of_a_level_or_a_boundary_is_better(name):
 def test_more_bits_are_better():
     by_bits = {steps.bits: rms(steps(X)) for steps in STEPS.values()}
     assert by_bits[4] < by_bits[3] < by_bits[2]
+
+
+@pytest.mark.parametrize(
+    ("bits", "name", "aliases"),
+    [(4, "gelu_fewbit", ("gelu_fewbit4",)), (3, "gelu_fewbit3", ()), (2, "gelu_fewbit2", ())],
+)
+def test_what_is_registered(bits, name, aliases):
+    found = with_steps(STEPS[name])
+    assert found == activations.get(name)
+    assert found.name == name
+    assert found.is_gelu
+    assert found.formula is activations.get("gelu").formula
+    assert found.derivative is STEPS[name]
+    assert f"{2**bits} levels, {bits} bits" in found.summary
+    assert found.source.startswith("arXiv:2202.00441")
+    assert "dropout" in found.use
+    assert found.approximates.rms < found.approximates.largest
+    assert activations.aliases_of(name) == aliases
 
 
 def test_the_table_is_what_the_tool_writes(capsys):

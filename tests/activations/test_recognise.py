@@ -67,7 +67,8 @@ def test_other_keys_are_not_taken_for_a_registered_activation(key):
     ],
 )
 def test_functions_and_torch_modules(thing, name):
-    assert recognise(thing).activation == name
+    found = recognise(thing)
+    assert (found.activation, found.how) == (name, "identity")
 
 
 @pytest.mark.parametrize(
