@@ -4,11 +4,12 @@ Writes benchmarks/results/mutation.json; a package that is not run keeps what it
 
     python benchmarks/mutants.py                                    # all mutants of all packages (hours)
     python benchmarks/mutants.py --package stats --sample 200       # a random sample, which --seed determines
+    python benchmarks/mutants.py --again                            # the survivors of these samples, tested once more
 
 mutmut forks one process for each mutant from one that has imported everything, and runs the tests that reach it. Its
 settings are in pyproject.toml. Texts of errors (`raise` statements) are not mutated, nor are properties and other
 decorated functions, which mutmut leaves alone. Once tests were written for the survivors of a sample, it flatters: draw
-another one with --seed.
+another one with --seed. `--again` leaves the score alone and notes which survivors are killed or explained by now.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ if __name__ == "__main__":
 
 
 from benchmarks.mutants_lib import PACKAGES  # noqa: E402
+from benchmarks.mutants_lib.again import same_changes, with_fates  # noqa: E402
 from benchmarks.mutants_lib.outcomes import (  # noqa: E402
     NOT_COVERED,
     NOTICED,
+    SURVIVED,
     change_of,
     outcomes,
     read_equivalents,
@@ -50,6 +53,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the drawing")
     parser.add_argument("--processes", type=int, default=1, help="how many mutants are tested at once")
     parser.add_argument("--noted", action="store_true", help="run nothing: read what mutmut noted the last time")
+    parser.add_argument("--again", action="store_true", help="the survivors that the results have, with today's tests")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     os.chdir(ROOT)  # where mutmut finds its configuration
@@ -57,11 +61,15 @@ def main() -> None:
     if chosen.results.exists():
         written = json.loads(chosen.results.read_text(encoding="utf-8"))
     for package in chosen.package or PACKAGES:
-        written["packages"][package] = run(package, chosen)
+        result = written["packages"][package] if chosen.again else run(package, chosen)
+        fates = again(result, package, chosen.processes) if chosen.again else as_found(result)
+        written["packages"][package] = with_fates(result, fates, read_equivalents(EQUIVALENTS))
         written |= {"tool": "mutmut", "version": importlib.metadata.version("mutmut"), "environment": fingerprint()}
         chosen.results.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         found = written["packages"][package]
-        print(f"{package}: {found['score']:.1%} of {found['mutants']} mutants noticed", flush=True)
+        print(
+            f"{package}: {found['score']:.1%} of {found['mutants']} mutants noticed, {found['left']} left", flush=True
+        )
 
 
 def run(package: str, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -82,7 +90,23 @@ def run(package: str, chosen: argparse.Namespace) -> dict[str, Any]:
         "all_mutants": sum(map(len, every.values())),
         "sample": chosen.sample,
         "seed": None if chosen.sample is None else chosen.seed,
-    } | summary(by_file, changes, read_equivalents(EQUIVALENTS))
+    } | summary(by_file, changes)
+
+
+def as_found(result: dict[str, Any]) -> dict[str, str]:
+    """Return the fates of survivors that were not tried again."""
+    return {survivor["mutant"]: SURVIVED for survivor in result["survivors"]}
+
+
+def again(result: dict[str, Any], package: str, processes: int) -> dict[str, str]:
+    """Run the survivors of a package once more; return what became of them."""
+    every = mutants_of(package)
+    mutmut(next(iter(every.values()))[:1], 1)  # before it tests any, it writes the mutants of today
+    names = same_changes(result["survivors"], every, change_of)
+    if names:
+        mutmut(list(names.values()), processes)
+    of_file = {survivor["mutant"]: survivor["file"] for survivor in result["survivors"]}
+    return {old: outcomes(ROOT, of_file[old], [new])[new] for old, new in names.items()}
 
 
 def mutmut(names: list[str], processes: int) -> None:

@@ -45,15 +45,10 @@ def change_of(name: str, file: str) -> tuple[str, ...]:
     return tuple(f"{line[0]} {line[1:].strip()}" for line in changed)
 
 
-def summary(
-    by_file: dict[str, dict[str, str]],
-    changes: dict[str, tuple[str, ...]],
-    equivalents: list[Equivalent],
-) -> dict[str, Any]:
+def summary(by_file: dict[str, dict[str, str]], changes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """Return counts by file and in all, the score (noticed / all that were run) and every survivor with its change."""
-    known = {(row.file, row.change): row.why for row in equivalents}
     survivors = [
-        {"mutant": name, "file": file, "change": list(changes[name]), "explained": known.get((file, changes[name]))}
+        {"mutant": name, "file": file, "change": list(changes[name])}
         for file, states in by_file.items()
         for name, state in states.items()
         if name in changes
@@ -64,7 +59,6 @@ def summary(
     return {
         "mutants": sum(total.values()),
         "noticed": noticed,
-        "explained": sum(survivor["explained"] is not None for survivor in survivors),
         "score": round(noticed / max(1, sum(total.values())), 4),
         "states": dict(total),
         "files": counts,

@@ -10,6 +10,7 @@ pytest.importorskip("mutmut", reason="it comes with the extra dev")
 
 from benchmarks.mutants import EQUIVALENTS
 from benchmarks.mutants_lib import PACKAGES
+from benchmarks.mutants_lib.again import same_changes, with_fates
 from benchmarks.mutants_lib.outcomes import Equivalent, change_of, outcomes, read_equivalents, summary
 from benchmarks.mutants_lib.sampling import mutants_of, sample
 from benchmarks.pages_lib.status import house
@@ -40,12 +41,30 @@ def test_states_are_read_from_what_mutmut_noted(tmp_path):
 def test_the_score_counts_what_the_tests_notice_and_keeps_every_survivor():
     states = {"a.py": {"1": "killed", "2": "timeout", "3": "survived", "4": "no tests"}, "b.py": {"5": "survived"}}
     changes = {"3": ("- x", "+ y"), "5": ("- x", "+ y")}
-    found = summary(states, changes, [Equivalent("a.py", ("- x", "+ y"), "nobody can see it")])
-    assert (found["mutants"], found["noticed"], found["explained"], found["score"]) == (5, 2, 1, 0.4)
+    found = summary(states, changes)
+    assert (found["mutants"], found["noticed"], found["score"]) == (5, 2, 0.4)
     assert found["files"]["a.py"] == {"killed": 1, "timeout": 1, "survived": 1, "no tests": 1}
-    assert [(row["mutant"], row["explained"]) for row in found["survivors"]] == [
-        ("3", "nobody can see it"), ("5", None),
-    ]  # fmt: skip
+    assert [row["mutant"] for row in found["survivors"]] == ["3", "5"]
+
+
+def test_a_survivor_is_found_again_by_its_function_and_its_change():
+    survivors = [
+        {"mutant": "a.x_f__mutmut_3", "file": "a.py", "change": ["- x", "+ y"]},
+        {"mutant": "a.x_f__mutmut_4", "file": "a.py", "change": ["- x", "+ z"]},
+    ]
+    today = {"a.py": ["a.x_g__mutmut_1", "a.x_f__mutmut_1", "a.x_f__mutmut_9"]}
+    changes = {"a.x_g__mutmut_1": ("- x", "+ y"), "a.x_f__mutmut_1": ("- x", "+ w"), "a.x_f__mutmut_9": ("- x", "+ y")}
+    found = same_changes(survivors, today, lambda name, file: changes[name])
+    assert found == {"a.x_f__mutmut_3": "a.x_f__mutmut_9"}
+
+
+def test_what_became_of_survivors():
+    survivors = [{"mutant": str(i), "file": "a.py", "change": [f"- {i}"]} for i in range(4)]
+    reason = Equivalent("a.py", ("- 0",), "nobody can see it")
+    found = with_fates({"survivors": survivors}, {"0": "survived", "1": "timeout", "2": "survived"}, [reason])
+    assert [each["now"] for each in found["survivors"]] == ["explained", "killed", "survived", "gone"]
+    assert found["left"] == 1
+    assert found["survivors"][0]["explained"] == "nobody can see it"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -70,7 +89,7 @@ def test_an_explained_survivor_is_one_that_there_is():
 def test_the_page_asks_for_every_package(tmp_path):
     assert {row.reached for row in house.rows(tmp_path)[:2]} == {"not measured"}
     good, bad = {"branches": 100, "covered_branches": 99}, {"branches": 10, "covered_branches": 9}
-    drawn = {"score": 0.9, "mutants": 200, "all_mutants": 2_000, "sample": 200}
+    drawn = {"left": 1, "score": 0.9, "mutants": 200, "all_mutants": 2_000, "sample": 200}
     every = drawn | {"score": 0.8, "sample": None}
 
     def rows(branches, mutants):
@@ -83,8 +102,8 @@ def test_the_page_asks_for_every_package(tmp_path):
     covered, noticed = rows({"patching": good, "stats": bad}, {"patching": drawn, "stats": every})
     assert covered.found == "patching 99.0%, stats 90.0%, activations not measured, blocks not measured"
     assert noticed.found == (
-        "patching 90.0% of 200 (drawn from 2,000), stats 80.0% of 200, activations not measured, blocks not measured; "
-        "mutmut 3"
+        "noticed: patching 90.0% of 200 (drawn from 2,000), 1 left, stats 80.0% of 200, 1 left, activations not "
+        "measured, blocks not measured. Left: survivors that no test written since kills and no reason explains"
     )
     assert (covered.reached, noticed.reached) == ("**partly**", "**partly**")
     assert rows(dict.fromkeys(PACKAGES, bad), {})[0].reached == "**no**"

@@ -52,10 +52,11 @@ def _mutants(found: Json) -> tuple[str, str]:
     texts = {
         name: f"{name} {each['score']:.1%} of {each['mutants']:,}"
         + (f" (drawn from {each['all_mutants']:,})" if each["sample"] else "")
+        + f", {each['left']} left"
         for name, each in found["packages"].items()
     }
     text, reached = _judged(texts, scores, SCORE)
-    return f"{text}; mutmut {found['version']}", reached
+    return f"noticed: {text}. Left: survivors that no test written since kills and no reason explains", reached
 
 
 def _judged(texts: dict[str, str], shares: dict[str, float], bar: float) -> tuple[str, str]:
