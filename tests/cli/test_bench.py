@@ -23,13 +23,15 @@ def test_bench_of_a_checkpoint(cli, checkpoint, tmp_path):
     folder = tmp_path / "run"
     margin = ("--margin", "50%")  # what the times are is not this test's business
     done = cli("bench", checkpoint, "--to", "gelu_fused,relu", *QUICK, *margin, "--output-dir", folder)
-    assert done.code == 0, done.err
+    assert done.code in (0, 5), done.err
     lines = done.out.splitlines()
     assert lines[2] == "Worth it?"
     for heading in ("LATENCY", "THROUGHPUT", "MEMORY", "ENERGY"):
         assert heading in done.out
     report = RunFolder.open(folder).report
     assert report.kind == "bench"
+    is_invalid = any(entry.state == "INVALID" for arm in report.arms for entry in arm.latency)
+    assert done.code == (5 if is_invalid else 0), "5: something else kept this machine busy"
     assert [arm.name for arm in report.arms] == ["stock", "gelu_fused", "relu"]
     assert report.arms[2].subject.patch.target == "relu"
     assert report.arms[1].subject.weights_sha256 == report.subject.weights_sha256 is not None

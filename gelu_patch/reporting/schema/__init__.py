@@ -10,15 +10,21 @@ from gelu_patch.reporting.schema.comparison import (
     Divergence,
     Flip,
     LatencyResult,
-    LatencyState,
     MemoryResult,
-    MemoryState,
     Policy,
     QualityState,
     Result,
     VerdictName,
 )
-from gelu_patch.reporting.schema.cost import AAControl, ActivationShare, Energy, Latency, Memory
+from gelu_patch.reporting.schema.cost import (
+    AAControl,
+    ActivationShare,
+    Energy,
+    Latency,
+    LatencyState,
+    Memory,
+    MemoryState,
+)
 from gelu_patch.reporting.schema.quality import Fidelity, Histogram, Quality
 from gelu_patch.reporting.schema.report import (
     SCHEMA_VERSION,

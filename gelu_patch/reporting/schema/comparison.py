@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gelu_patch.reporting.schema.cost import AAControl
+from gelu_patch.reporting.schema.cost import AAControl, LatencyState, MemoryState
 from gelu_patch.reporting.schema.quality import Fidelity
 from gelu_patch.reporting.schema.section import Interval, Section
 
 QualityState = Literal["SUPERIOR", "NON_INFERIOR", "INFERIOR", "EQUIVALENT", "INCONCLUSIVE"]
-LatencyState = Literal["FASTER", "SAME", "NOT_SLOWER", "SLOWER", "INCONCLUSIVE", "INVALID"]
-MemoryState = Literal["SMALLER", "SAME", "LARGER"]
 VerdictName = Literal[
     "SHIP", "NO GAIN", "DO NOT SHIP", "INCONCLUSIVE", "PRELIMINARY", "PARTIAL", "NOT COMPARABLE", "INVALID"
 ]

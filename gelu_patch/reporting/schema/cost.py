@@ -6,6 +6,9 @@ from typing import Literal
 
 from gelu_patch.reporting.schema.section import Interval, Section
 
+LatencyState = Literal["FASTER", "SAME", "NOT_SLOWER", "SLOWER", "INCONCLUSIVE", "INVALID"]
+MemoryState = Literal["SMALLER", "SAME", "LARGER"]
+
 
 class AAControl(Section):
     """The baseline against itself: the noise floor of the measurement.
@@ -27,7 +30,7 @@ class Latency(Section):
     most 200 medians of consecutive pairs, in the order in which they were measured.
 
     ``n_pairs`` are those of all processes. ``p95_ratio`` and ``p99_ratio`` divide the quantiles of the arm by those of
-    the baseline; nothing is gated on them. ``state`` is a ``LatencyState`` at ``margin``. ``tokens_per_s`` counts those
+    the baseline; nothing is gated on them. ``state`` is judged at ``margin``. ``tokens_per_s`` counts those
     of the input, and of ``generate`` the new ones, of which each example gets ``new_tokens``. ``values_file`` names the
     table of all single times beside the report; ``values`` has them where there is no file.
     """
@@ -47,7 +50,7 @@ class Latency(Section):
     p95_ratio: float | None = None
     p99_ratio: float | None = None
     margin: float | None = None
-    state: str | None = None
+    state: LatencyState | None = None
     examples_per_s: float | None = None
     tokens_per_s: float | None = None
     new_tokens: int | None = None

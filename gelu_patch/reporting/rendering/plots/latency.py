@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from gelu_patch.reporting.rendering.plots.canvas import (
     series_colour,
 )
 from gelu_patch.reporting.rendering.tables import Table
-from gelu_patch.reporting.schema import Arm, Comparison, Latency, LatencyResult, LatencyState
+from gelu_patch.reporting.schema import Arm, Comparison, Latency, LatencyResult
 from gelu_patch.reporting.series import quantiles
 from gelu_patch.reporting.wording import place_text, ratio_range, seconds, words
 
@@ -58,7 +58,7 @@ def arms_ratio_plot(arms: Sequence[Arm]) -> Plot | None:
                     ci=entry.ratio_ci,
                     margin=entry.margin or 0.0,
                     aa_control=entry.aa_control,
-                    state=cast(LatencyState, entry.state or "INCONCLUSIVE"),
+                    state=entry.state or "INCONCLUSIVE",
                 ),
             )
             for arm in arms
