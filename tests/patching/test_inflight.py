@@ -43,6 +43,8 @@ def test_waiting_until_backward_or_until_the_loss_is_dropped(name, reentrant):
     with pytest.raises(PatchConflict, match="middle of a training step") as refusal:
         refuse_inside_a_step(MODEL)
     assert "loss.backward()" in refusal.value.next_step
+    kept_by = "gradient checkpointing (use_reentrant=True)" if reentrant else "gradient checkpointing"
+    assert refusal.value.why.startswith(f"{kept_by} will run its forward again")
     loss.backward()
     refuse_inside_a_step(MODEL)  # the loss is still there, the step is over
     loss = checkpoint(CHECKPOINTED[name], x, use_reentrant=reentrant).sum()
