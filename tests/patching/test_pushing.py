@@ -10,6 +10,14 @@ from tests.zoo import tiny_bert
 PARTIAL = "layer.[01].*"
 
 
+class Commits(list):
+    """Repositories and files, and what the commits of the sidecar say."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+
 @pytest.fixture
 def pushed(monkeypatch):
     """What would have been sent to the Hub, in the order of the commits."""
@@ -17,7 +25,7 @@ def pushed(monkeypatch):
     import transformers.modeling_utils as modeling
     import transformers.utils.hub
 
-    commits = []
+    commits = Commits()
 
     class Card:
         def save(self, path):
@@ -41,7 +49,10 @@ def pushed(monkeypatch):
     monkeypatch.setattr(
         huggingface_hub.HfApi,
         "create_commit",
-        lambda self, repo_id, operations, **k: commits.append((repo_id, [each.path_in_repo for each in operations])),
+        lambda self, repo_id, operations, **k: (
+            commits.append((repo_id, [each.path_in_repo for each in operations]))
+            or commits.messages.append(k["commit_message"])
+        ),
     )
     return commits
 
@@ -55,6 +66,15 @@ def test_a_push_ends_with_the_sidecar(tmp_path, pushed):
     assert "model.gelu_patch.safetensors" in weights
     assert "model.safetensors" not in weights
     assert rest == [SIDECAR, "config.json"]
+    assert pushed.messages == [f"Add {SIDECAR}"]
+
+
+def test_a_push_has_the_message_of_the_caller(tmp_path, pushed):
+    model = tiny_bert()
+    patch_model(model, "relu")
+    model.save_pretrained(str(tmp_path / "model"), push_to_hub=True, commit_message="ReLU")
+    assert pushed.messages == ["ReLU"] * len(pushed.messages)
+    assert pushed.messages
 
 
 def test_a_push_as_a_pull_request_is_refused_before_anything_is_written(tmp_path):
