@@ -64,7 +64,7 @@ def save(model: nn.Module, stock: Callable[..., Any], *args: Any, **kwargs: Any)
     _check_arguments(model, sidecar, _flat(call))
     kwargs = dict(kwargs)
     if sidecar.hidden:
-        args, kwargs = _with_variant(call, VARIANT)
+        args, kwargs = _with_variant(call)
     with _config_replaced(model, sidecar.config):
         result = stock(*args, **kwargs)
     _write_beside(sidecar, _flat(call))
@@ -80,7 +80,7 @@ def _flat(call: inspect.BoundArguments) -> dict[str, Any]:
     return flat
 
 
-def _with_variant(call: inspect.BoundArguments, variant: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _with_variant(call: inspect.BoundArguments) -> tuple[tuple[Any, ...], dict[str, Any]]:
     new = variant_of(True, _flat(call).get("variant"))
     if "variant" in call.signature.parameters:
         call.arguments["variant"] = new

@@ -79,3 +79,16 @@ def test_a_patch_comes_off_inside_a_step_only_when_the_mathematics_stays(target)
         loss.backward()
     patch.revert()
     assert not patch.active
+
+
+@pytest.mark.parametrize("target", ["relu", "gelu_fused"])
+def test_a_patch_goes_on_inside_a_step_only_when_the_mathematics_stays(target):
+    model = Stack(Mlp(nn.GELU()), Mlp(nn.GELU())).train()
+    loss = checkpoint(model, example_input().requires_grad_(), use_reentrant=False).sum()
+    if target == "gelu_fused":
+        patch_model(model, target)
+    else:
+        with pytest.raises(PatchConflict, match="middle of a training step"):
+            patch_model(model, target)
+        assert all(type(layer.act) is nn.GELU for layer in model.layers)
+    loss.backward()

@@ -87,7 +87,7 @@ def test_a_newer_version(saved):
     rewrite(saved, honest=True, version=3)
     text = refusal(saved)
     assert "it has version 3" in text
-    assert "pip install --upgrade gelu-patch" in text
+    assert text.endswith("next: pip install --upgrade gelu-patch"), text
 
 
 @pytest.mark.parametrize("version", [None, "2", 0, 1])
