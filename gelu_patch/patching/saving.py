@@ -151,10 +151,10 @@ def _write_beside(sidecar: Sidecar, arguments: dict[str, Any]) -> None:
         config.write_text(text, encoding="utf-8")
         written.append(config)
     if arguments.get("push_to_hub"):
-        _push(written, directory, arguments)
+        _push(written, arguments)
 
 
-def _push(files: list[Path], directory: Path, arguments: dict[str, Any]) -> None:
+def _push(files: list[Path], arguments: dict[str, Any]) -> None:
     """Add the files to the repository that Transformers has just pushed the model to."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
