@@ -17,6 +17,7 @@ from .catalogue import ModelClass
 from .count import GeluCounter
 from .entries import Everything
 from .outputs import bit_equal, difference, finite_share, float_tensors, scale
+from .rounding import FACTOR, rounded_once
 from .sample import NoSample, Sample, find_sample
 
 TOLERANCE = 1e-5
@@ -127,14 +128,25 @@ def _unlisted(everything: Everything, result: Row) -> list[str]:
 
 
 def _exact(model: torch.nn.Module, everything: Everything, stock: Tensors, twin: Everything, bystander: Tensors) -> Row:
-    """The same mathematics by the product's kernels: close outputs, same bystander, exact undoing."""
+    """The same mathematics by the product's kernels: close outputs, same bystander, exact undoing.
+
+    Close is within the tolerance, or within ``FACTOR`` of what another rounding of the same GELUs does to this model.
+    """
     result: Row = {}
     with _patched(model, "gelu_fused", result):
         result["difference"] = difference(stock, outputs(everything))
         result["bystander"] = bit_equal(outputs(twin), bystander)
     result["reverted"] = bit_equal(outputs(everything), stock)
-    result["passed"] = result["difference"] <= TOLERANCE and result["bystander"] and result["reverted"]
+    if result["difference"] > TOLERANCE:
+        with rounded_once(), _patched(model, "gelu_fused", {}):
+            result["rounding"] = difference(stock, outputs(everything))
+    result["passed"] = is_close(result) and result["bystander"] and result["reverted"]
     return result
+
+
+def is_close(exact: Row) -> bool:
+    """Tell whether an exact swap left the outputs alone."""
+    return bool(exact["difference"] <= max(TOLERANCE, FACTOR * exact.get("rounding", 0.0)))
 
 
 @contextmanager

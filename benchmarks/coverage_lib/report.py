@@ -10,6 +10,7 @@ from gelu_patch.environment import fingerprint, git_commit
 
 from . import summary
 from .results import Results
+from .rounding import FACTOR
 
 Json = dict[str, Any]
 
@@ -33,6 +34,14 @@ that was not executed was not checked.
 
 {broken}
 
+## Classes that amplify rounding
+
+Here an exact swap is further than {tolerance:g} from stock. So is the control: stock with the same GELUs computed in
+float64 and rounded once, which are the most exact that float32 can hold. Beyond {factor:g} times the control would be
+a fault.
+
+{amplifying}
+
 ## Folders that executed a GELU
 
 Executions and survivors are summed over the classes of the folder that went through the checks.
@@ -55,6 +64,7 @@ def write_report(results: Results, root: Path) -> None:
         "environment": fingerprint(),
         "totals": summary.totals(rows),
         "broken": summary.broken(rows),
+        "amplifying": summary.amplifying(rows),
         "folders": summary.folders(rows),
         "failures": summary.failures(rows),
     }
@@ -76,6 +86,9 @@ def page(found: Json) -> str:
         cpu=environment["cpu"],
         totals=_totals(found["totals"]),
         broken=_lists(found["broken"]) or "Nothing.",
+        tolerance=found["totals"]["tolerance"],
+        factor=FACTOR,
+        amplifying=_amplifying(found["amplifying"]),
         folders=_folders(executing),
         without=", ".join(without) or "none",
         failures=_lists(found["failures"]) or "None.",
@@ -93,14 +106,19 @@ def _totals(total: Json) -> str:
         ("classes with a survivor / with one that is not listed as rejected",
          f"{total['classes_with_survivors']} / {total['classes_with_unlisted_survivors']}"),
         ("classes in which the swap to ReLU changed no output", total["relu_without_effect"]),
-        (f"exact swap: largest difference / classes above {total['tolerance']:g}",
-         f"{total['exact_largest']:.1e} / {total['exact_outside']}"),
+        (f"exact swap: largest difference / classes above {total['tolerance']:g} / above what rounding explains",
+         f"{total['exact_largest']:.1e} / {total['exact_outside']} / {total['exact_not_close']}"),
         ("classes not bit-equal after undoing", total["not_reverted"]),
         ("classes whose second instance changed", total["bystander_changed"]),
         ("classes in which gelu_patch's own trace counts otherwise than the operators", total["count_disagrees"]),
         ("seconds, all classes", f"{total['seconds']:.0f}"),
     ]  # fmt: skip
     return _table(("what", "number"), rows)
+
+
+def _amplifying(classes: Json) -> str:
+    rows = [(_escaped(name), f"{each['difference']:.1e}", f"{each['rounding']:.1e}") for name, each in classes.items()]
+    return _table(("class", "exact swap", "the same GELUs, rounded once"), rows) if rows else "None."
 
 
 def _folders(folders: Json) -> str:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from .check import TOLERANCE
+from .check import TOLERANCE, is_close
 from .results import FAILED
 
 Row = dict[str, Any]
@@ -53,6 +53,7 @@ def totals(rows: list[Row]) -> Json:
         "relu_without_effect": sum(row["relu"]["replaced"] > 0 and not row["relu"]["changed"] for row in done),
         "exact_largest": max((row["exact"]["difference"] for row in done), default=0.0),
         "exact_outside": sum(row["exact"]["difference"] > TOLERANCE for row in done),
+        "exact_not_close": sum(not is_close(row["exact"]) for row in done),
         "tolerance": TOLERANCE,
         "not_reverted": sum(not (row["relu"]["reverted"] and row["exact"]["reverted"]) for row in done),
         "bystander_changed": sum(
@@ -93,6 +94,18 @@ def _folder(rows: list[Row]) -> Json:
     }
 
 
+def amplifying(rows: Iterable[Row]) -> dict[str, Json]:
+    """Return the differences of the classes beyond the tolerance: of the exact swap, and of rounding alone."""
+    return {
+        f"{row['folder']}/{row['class']}": {
+            "difference": row["exact"]["difference"],
+            "rounding": row["exact"]["rounding"],
+        }
+        for row in rows
+        if checked(row) and row["exact"]["difference"] > TOLERANCE
+    }
+
+
 def failures(rows: Iterable[Row]) -> dict[str, list[str]]:
     """Return ``folder/class`` of everything that failed before the checks, by status and reason."""
     grouped: defaultdict[str, list[str]] = defaultdict(list)
@@ -122,7 +135,7 @@ def _problems(row: Row) -> list[str]:
     found = {
         "a GELU runs after the swap to ReLU and is not listed as rejected": bool(relu["unlisted"]),
         "the swap to ReLU changed no output": relu["replaced"] > 0 and not relu["changed"],
-        "the outputs of an exact swap are further away than the tolerance": exact["difference"] > TOLERANCE,
+        "the outputs of an exact swap are further away than rounding explains": not is_close(exact),
         "reverting did not bring the outputs back bit by bit": not (relu["reverted"] and exact["reverted"]),
         "another instance of the class changed": not (
             relu["bystander"] and relu["bystander_after"] and exact["bystander"]
