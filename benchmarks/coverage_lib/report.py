@@ -10,7 +10,7 @@ from gelu_patch.environment import fingerprint, git_commit
 
 from . import summary
 from .results import Results
-from .rounding import FACTOR
+from .rounding import DRAWS, FACTOR, ULPS
 
 Json = dict[str, Any]
 
@@ -37,8 +37,8 @@ that was not executed was not checked.
 ## Classes that amplify rounding
 
 Here an exact swap is further than {tolerance:g} from stock. So is the control: stock with the same GELUs computed in
-float64 and rounded once, which are the most exact that float32 can hold. Beyond {factor:g} times the control would be
-a fault.
+float64 and then off by at most {ulps:g} units in the last place, at random; the largest of {draws} draws. Beyond
+{factor:g} times that would be a fault.
 
 {amplifying}
 
@@ -88,6 +88,8 @@ def page(found: Json) -> str:
         broken=_lists(found["broken"]) or "Nothing.",
         tolerance=found["totals"]["tolerance"],
         factor=FACTOR,
+        ulps=ULPS,
+        draws=DRAWS,
         amplifying=_amplifying(found["amplifying"]),
         folders=_folders(executing),
         without=", ".join(without) or "none",
@@ -118,7 +120,7 @@ def _totals(total: Json) -> str:
 
 def _amplifying(classes: Json) -> str:
     rows = [(_escaped(name), f"{each['difference']:.1e}", f"{each['rounding']:.1e}") for name, each in classes.items()]
-    return _table(("class", "exact swap", "the same GELUs, rounded once"), rows) if rows else "None."
+    return _table(("class", "exact swap", "the same GELUs, other last bits"), rows) if rows else "None."
 
 
 def _folders(folders: Json) -> str:
