@@ -38,7 +38,7 @@ def _erf_derivative(x: Array) -> Array:
 
 def _sigmoid_form(x: Array, z: Array) -> Array:
     """x * sigmoid(z): the form of both approximations, free of cancellation."""
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore"):
         return _at_minus_infinity(x, x * expit(z), -0.0)
 
 

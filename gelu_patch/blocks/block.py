@@ -51,7 +51,7 @@ class Block:
                 return inference.in_one_kernel(product)
         kernel = guards.kernel_for(after, product)
         if kernel is not None and self.pair.product is not None and kernel.gated is not None:
-            return Pending(_gate(product, kernel, wants_gradient, after.memory), after, kernel)
+            return Pending(_gate(product, wants_gradient, after.memory), after, kernel)
         if wants_gradient and kernel is not None and self.pair.down is not None:
             down = self.parent._modules.get(self.pair.down)
             if guards.may_take_down(down, kernel, after, x):
@@ -83,10 +83,10 @@ class Block:
         return vars(self.parent).get(self.pair.activation.attribute, self._replacement)
 
 
-def _gate(product: Product, kernel: Elementwise, wants_gradient: bool, memory: Memory) -> torch.Tensor:
+def _gate(product: Product, wants_gradient: bool, memory: Memory) -> torch.Tensor:
     """The product alone, in memory of its own."""
     if wants_gradient:
-        return differentiable(product, kernel, is_kept=memory != "max")
+        return differentiable(product, is_kept=memory != "max")
     with torch.no_grad():
         return libraries.compute(product)
 

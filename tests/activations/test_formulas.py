@@ -56,11 +56,15 @@ def test_infinities_and_nan(name):
     assert np.isnan(nan)
 
 
+def test_the_derivative_of_relu_is_0_at_0_as_in_pytorch():
+    assert activations.get("relu").derivative(np.array([-0.0, 0.0, 5e-324])).tolist() == [0.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize("name", activations.names())
 def test_no_number_is_too_large_to_be_computed_quietly(name):
     activation = activations.get(name)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        for x in (-1e300, -1e200, -3.4e38, 3.4e38, 1e200, 1e300, -np.inf, np.inf, np.nan):
+        for x in (-1e300, -1e200, -1e120, -3.4e38, 3.4e38, 1e120, 1e200, 1e300, -np.inf, np.inf, np.nan):
             value, slope = activation.formula(np.array([x])), activation.derivative(np.array([x]))
             assert np.isnan(value) == np.isnan(x)
             assert np.isnan(slope) == (np.isnan(x) and activation.approximates is None), "a step has a level"

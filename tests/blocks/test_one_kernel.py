@@ -111,6 +111,14 @@ def test_tensors_on_two_devices_do_not(calls, elsewhere):
     assert not inference.takes_one_kernel(moved, tanh_module())
 
 
+@pytest.mark.parametrize(("features", "takes"), [(1, False), (2, True)])
+def test_a_weight_of_one_row_or_column_does_not(calls, features, takes):
+    for layer in (nn.Linear(features, 16), nn.Linear(16, features), Conv1D(features, 16), Conv1D(16, features)):
+        width = layer.weight.shape[0] if isinstance(layer, Conv1D) else layer.weight.shape[1]
+        product = product_of(layer.bfloat16(), torch.randn(4, width).bfloat16())
+        assert inference.takes_one_kernel(product, tanh_module()) == takes
+
+
 @pytest.mark.parametrize(("layer", "fuses"), [(Conv1D(16, WIDTH), True), (nn.Linear(WIDTH, 16), False)])
 def test_under_autocast_only_where_the_cast_of_the_weight_is_cached(calls, layer, fuses):
     product = product_of(layer, torch.randn(4, WIDTH))

@@ -145,6 +145,17 @@ def test_what_is_not_kept_is_multiplied_again_as_it_was_the_first_time(layer, mo
     assert first[2] == (layer == "Conv1D")
 
 
+def test_many_gradients_at_once_are_pytorch_s(library, monkeypatch):
+    asked, compute = [], libraries.compute
+    monkeypatch.setattr(libraries, "compute", lambda product: asked.append(product) or compute(product))
+    x = torch.randn(7, 24, requires_grad=True)
+    out = differentiable(product_of(nn.Linear(24, 40), x))
+    torch.autograd.grad(out, x, torch.randn(3, 7, 40), is_grads_batched=True, retain_graph=True)
+    assert len(asked) == 1, "the forward"
+    torch.autograd.grad(out, x, torch.randn(7, 40))
+    assert len(asked) == 2
+
+
 def test_a_weight_that_is_no_parameter_any_more():
     """As FSDP leaves it: a view of a flat parameter, as a plain attribute."""
     module, x = nn.Linear(24, 40), torch.randn(3, 24)
