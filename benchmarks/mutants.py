@@ -31,7 +31,6 @@ if __name__ == "__main__":
 from benchmarks.mutants_lib import PACKAGES  # noqa: E402
 from benchmarks.mutants_lib.again import same_changes, with_fates  # noqa: E402
 from benchmarks.mutants_lib.outcomes import (  # noqa: E402
-    NOT_COVERED,
     NOTICED,
     SURVIVED,
     change_of,
@@ -83,7 +82,7 @@ def run(package: str, chosen: argparse.Namespace) -> dict[str, Any]:
         name: change_of(name, file)
         for file, states in by_file.items()
         for name, state in states.items()
-        if state not in (*NOTICED, NOT_COVERED)
+        if state not in NOTICED
     }
     return {
         "commit": git_commit(),

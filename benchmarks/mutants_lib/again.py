@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .outcomes import NOTICED, SURVIVED, Equivalent
+from .outcomes import KILLED, NOTICED, Equivalent
 
-GONE = "gone"  # the code is another one now
+EXPLAINED, GONE = "explained", "gone"  # gone: the code is another one now
 Found = dict[str, Any]
 
 
@@ -30,18 +30,19 @@ def same_changes(
 
 
 def with_fates(package: Found, fates: dict[str, str], equivalents: Sequence[Equivalent]) -> Found:
-    """Return the result of a package with what became of each survivor: "killed", "explained", "survived" or "gone".
+    """Return the result of a package with what became of each survivor: "killed", "explained", "gone", or its state.
 
-    ``fates`` are the states that mutmut noted, by the name in the sample; ``left`` counts what is neither.
+    ``fates`` are the states that mutmut noted, by the name in the sample; ``left`` counts what is none of the three.
     """
     known = {(row.file, row.change): row.why for row in equivalents}
     survivors = []
     for survivor in package["survivors"]:
         explained = known.get((survivor["file"], tuple(survivor["change"])))
         state = fates.get(survivor["mutant"], GONE)
-        now = "explained" if explained else "killed" if state in NOTICED else state
+        now = EXPLAINED if explained else KILLED if state in NOTICED else state
         survivors.append(survivor | {"explained": explained, "now": now})
-    return package | {"survivors": survivors, "left": sum(survivor["now"] == SURVIVED for survivor in survivors)}
+    left = sum(survivor["now"] not in (EXPLAINED, KILLED, GONE) for survivor in survivors)
+    return package | {"survivors": survivors, "left": left}
 
 
 def _function(mutant: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
-KILLED, SURVIVED, TIMEOUT, NOT_COVERED = "killed", "survived", "timeout", "no tests"
+KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
 # A mutant that runs forever, or that crashes the interpreter, would be noticed too.
 NOTICED = (KILLED, TIMEOUT, "segfault")
 

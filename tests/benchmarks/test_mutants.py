@@ -59,11 +59,13 @@ def test_a_survivor_is_found_again_by_its_function_and_its_change():
 
 
 def test_what_became_of_survivors():
-    survivors = [{"mutant": str(i), "file": "a.py", "change": [f"- {i}"]} for i in range(4)]
+    survivors = [{"mutant": str(i), "file": "a.py", "change": [f"- {i}"]} for i in range(5)]
     reason = Equivalent("a.py", ("- 0",), "nobody can see it")
-    found = with_fates({"survivors": survivors}, {"0": "survived", "1": "timeout", "2": "survived"}, [reason])
-    assert [each["now"] for each in found["survivors"]] == ["explained", "killed", "survived", "gone"]
-    assert found["left"] == 1
+    found = with_fates(
+        {"survivors": survivors}, {"0": "survived", "1": "timeout", "2": "survived", "4": "no tests"}, [reason]
+    )
+    assert [each["now"] for each in found["survivors"]] == ["explained", "killed", "survived", "gone", "no tests"]
+    assert found["left"] == 2
     assert found["survivors"][0]["explained"] == "nobody can see it"
 
 
