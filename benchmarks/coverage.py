@@ -8,7 +8,7 @@ writes benchmarks/results/coverage.json and docs/coverage.md.
     python benchmarks/coverage.py --retry-failed           # once more what failed
     python benchmarks/coverage.py --fresh                  # forget the rows
 
-With timm and torchvision, 27 more classes are built; no extra installs them.
+More classes are built where timm and torchvision are installed; no extra has them.
 """
 
 from __future__ import annotations

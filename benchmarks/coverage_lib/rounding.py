@@ -16,8 +16,12 @@ from gelu_patch.kernels.base import Function
 from gelu_patch.kernels.eager import EagerKernel
 
 DRAWS = 8
-ULPS = 2.0  # what compiled kernels declare of float32, rounded up: the error of a drawn GELU is uniform within it
-FACTOR = 2.0  # an exact swap may differ from stock by so many times the largest of the draws
+# The error of a drawn GELU is uniform within it: about the largest that is measured of the compiled kernels in float32
+# (docs/accuracy.md), and less than they declare, so the control is not the looser one.
+ULPS = 2.0
+# An exact swap may differ from stock by so many times the largest of the draws, because eight draws of an amplified
+# error do not show its largest: single draws of one model lie far apart.
+FACTOR = 2.0
 
 
 class OtherLastBits(EagerKernel):

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 from gelu_patch.blocks import Block
 from gelu_patch.patching import patch_model, unpatch_model
 from gelu_patch.timing.memory import measure_saved
+from tests.blocks.lookup import block_of
 from tests.zoo import Mlp, Stack, logits, tiny_bert, tiny_gpt2, tokens
 from tests.zoo_inline import WIDTH
 
@@ -40,11 +41,6 @@ def overwritten(monkeypatch):
 
     monkeypatch.setattr(Elementwise, "overwrite", overwrite)
     return calls
-
-
-def block_of(mlp) -> Block:
-    (block,) = (value for value in vars(mlp).values() if isinstance(value, Block))
-    return block
 
 
 def close(found, expected, tolerance=1e-6):

@@ -23,8 +23,7 @@ def choices(monkeypatch):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 4e-2), (torch.float16, 5e-3)])
-def test_the_choice_is_made_once_for_a_shape(dtype, tolerance, monkeypatch):
-    monkeypatch.setattr(libraries, "_choices", {})
+def test_the_choice_is_made_once_for_a_shape(dtype, tolerance, choices, monkeypatch):
     module, measured = nn.Linear(24, 40).to(dtype), []
     original = libraries.measure
     monkeypatch.setattr(libraries, "measure", lambda product: measured.append(product.rows) or original(product))

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from gelu_patch.blocks import Block, guards, libraries
+from gelu_patch.blocks import guards, libraries
 from gelu_patch.blocks.product import product_of
 from gelu_patch.kernels import KernelActivation
 from gelu_patch.kernels.triton.kernel import elementwise
 from gelu_patch.patching import patch_model
+from tests.blocks.lookup import block_of
 from tests.zoo import GatedMlp, Mlp
 from tests.zoo_inline import WIDTH, Inline
 
@@ -20,11 +21,6 @@ from tests.zoo_inline import WIDTH, Inline
 @pytest.fixture
 def x():
     return torch.randn(5, WIDTH)
-
-
-def block_of(model) -> Block:
-    (block,) = (value for value in vars(model).values() if isinstance(value, Block))
-    return block
 
 
 @pytest.mark.parametrize("build", [lambda: GatedMlp(nn.GELU()), Inline], ids=["gated", "an expression"])

@@ -78,8 +78,8 @@ def _same_mathematics(found: Json) -> tuple[str, bool | str]:
     text = f"{checked - outside:,} of {checked:,} classes within {totals['tolerance']:g}"
     if outside:
         text += (
-            f"; {outside - faults} others amplify last bits: the same GELUs with an error of two units in the last "
-            f"place at random differ from stock as well ([by class](coverage.md)); {faults} further than that explains"
+            f"; {outside - faults} others amplify last bits: the same GELUs with last bits drawn at random differ from "
+            f"stock as well ([by class](coverage.md)); {faults} further than that explains"
         )
     text += f". {totals['not_reverted']} not bit-equal after undoing"
     if faults or totals["not_reverted"]:
