@@ -114,6 +114,13 @@ def turbo(root: Path = SYSTEM) -> bool | None:
     return None if boost is None else boost == "1"
 
 
+def heat_events(root: Path = SYSTEM) -> int | None:
+    """Return how often cores have slowed down for heat since boot; None where nobody counts it (only Intel's do)."""
+    counters = root.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    counts = [int(count) for counter in counters if (count := _line(counter) or "").isdigit()]
+    return sum(counts) if counts else None
+
+
 def stolen_share(stat: Path = Path("/proc/stat")) -> float | None:
     """Return the share of processor time since boot that the hypervisor gave to others; None where nobody counts it."""
     fields = (_line(stat) or "").split()[1:]

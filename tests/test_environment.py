@@ -57,6 +57,15 @@ def test_amd_calls_it_boost(tmp_path):
     assert environment.turbo(tmp_path) is True
 
 
+def test_slowdowns_for_heat(tmp_path):
+    for core, count in {"cpu0": "3\n", "cpu1": "4\n", "cpu2": "nonsense"}.items():
+        counter = tmp_path / core / "thermal_throttle" / "core_throttle_count"
+        counter.parent.mkdir(parents=True)
+        counter.write_text(count)
+    assert environment.heat_events(tmp_path) == 7
+    assert environment.heat_events(tmp_path / "absent") is None
+
+
 def test_time_that_the_hypervisor_takes(tmp_path):
     stat = tmp_path / "stat"
     stat.write_text("cpu  600 0 200 100 0 0 0 100 0 0\ncpu0 1 2 3\n")

@@ -22,6 +22,7 @@ from gelu_patch.environment import (
     fingerprint,
     git_commit,
     governor,
+    heat_events,
     package_version,
     stolen_share,
     turbo,
@@ -169,7 +170,7 @@ UNSTEADY = 1.25  # ninth decile over median of the times of one product: then si
 def _measuring(device: str) -> Section:
     """Whether times and energy that are measured here can be trusted."""
     rule, boost, load = governor(), turbo(), os.getloadavg()[0] / (os.cpu_count() or 1)
-    stolen, spread = stolen_share(), _spread()
+    stolen, heat, spread = stolen_share(), heat_events(), _spread()
     energy = find_reader(device)
     unknown = "cannot be read here"
     rows = [
@@ -178,6 +179,7 @@ def _measuring(device: str) -> Section:
         ["load", f"{os.getloadavg()[0]:.2f} on {os.cpu_count()} cores (average of one minute)"],
         ["threads", f"{torch.get_num_threads()} of torch's pool (--threads)"],
         ["taken by the hypervisor", unknown if stolen is None else f"{100 * stolen:.1f} % of the time since boot"],
+        ["slowed down by heat", unknown if heat is None else f"{heat} times since boot, over all cores"],
         ["steadiness", f"one matrix product, measured now: 9 of 10 within {spread:.2f} times the median"],
         ["energy", f"not available: {energy.reason}" if isinstance(energy, NoEnergy) else energy.source],
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gelu_patch.energy import NoEnergy, find_reader
-from gelu_patch.environment import fingerprint
+from gelu_patch.environment import fingerprint, heat_events
 from gelu_patch.reporting.comparing.states import control_holds
 from gelu_patch.reporting.schema import Energy, Memory, Subject
 from gelu_patch.reporting.storage.timings import STOCK, Cell
@@ -77,13 +77,26 @@ class Session:
 
         Raises what a process raises; NotSendable when the job cannot leave this process.
         """
+        heat = heat_events()
         try:
             self._time()
             self._measure_memory()
             self._measure_energy()
         except KeyboardInterrupt:
             self.found.interrupted = True
+        self._note_heat(heat)
         return self.found
+
+    def _note_heat(self, before: int | None) -> None:
+        after = heat_events()
+        if before is None or after is None or self.job.device not in (None, "cpu"):
+            return  # not known: nobody counts it, or it was not the processor that was timed
+        self.found.environment = {**self.found.environment, "throttled": after > before}
+        if after > before:
+            self.found.warnings.append(
+                "the processor slowed down for heat while it was measured: ratios hold by their A/A control, "
+                "single times are those of a hot machine"
+            )
 
     # -- time
 

@@ -16,7 +16,14 @@ def machine(monkeypatch):
         for name, value in found.items():
             monkeypatch.setattr(doctor, name, lambda *_, value=value: value)
 
-    change(governor="performance", turbo=False, stolen_share=0.0, _spread=1.01, find_reader=NoEnergy("no counter"))
+    change(
+        governor="performance",
+        turbo=False,
+        stolen_share=0.0,
+        heat_events=0,
+        _spread=1.01,
+        find_reader=NoEnergy("no counter"),
+    )
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     return change
 
@@ -59,9 +66,9 @@ def test_energy_has_its_advice_and_the_section_is_one_of_the_doctors(machine):
 
 
 def test_what_cannot_be_read_is_said(machine):
-    machine(governor=None, turbo=None, stolen_share=None)
+    machine(governor=None, turbo=None, stolen_share=None, heat_events=None)
     rows = section()
-    assert rows["governor"] == rows["turbo"] == "cannot be read here"
+    assert rows["governor"] == rows["turbo"] == rows["slowed down by heat"] == "cannot be read here"
     assert rows["can latency be trusted?"] == "yes", "what is not known is not held against it"
 
 

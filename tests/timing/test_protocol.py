@@ -85,3 +85,15 @@ def test_the_limit_is_what_the_activations_take() -> None:
     assert share.time_share_ci[0] < 0.10 < share.time_share_ci[1]
     assert share.best_ratio == pytest.approx(1 - share.time_share)
     assert share.valid is True
+
+
+@pytest.mark.parametrize(
+    ("device", "counts", "throttled"),
+    [("cpu", (3, 3), False), ("cpu", (3, 5), True), ("cpu", (None, None), None), ("cuda:0", (3, 5), None)],
+)
+def test_slowing_down_for_heat_is_recorded_where_somebody_counts_it(monkeypatch, device, counts, throttled) -> None:
+    readings = iter(counts)
+    monkeypatch.setattr("gelu_patch.timing.session.heat_events", lambda: next(readings))
+    measured = session(Machine({STOCK: 0.010, "other": 0.010}, seed=0), device=device)
+    assert measured.environment.get("throttled") is throttled
+    assert any("heat" in warning for warning in measured.warnings) is bool(throttled)

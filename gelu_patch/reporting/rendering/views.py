@@ -110,6 +110,7 @@ def environment_rows(report: Report) -> list[tuple[str, str]]:
     rows += [("threads", str(found.threads or wording.MISSING)), ("GPU", ", ".join(found.gpu) or "none")]
     rows += [("driver", found.driver or ""), ("governor", found.governor or "")]
     rows += [("load", ", ".join(f"{load:.2f}" for load in found.loadavg))]
+    rows += [("slowed down by heat", {True: "yes", False: "no", None: ""}[found.throttled])]
     rows += [("offline", {True: "yes", False: "no", None: wording.MISSING}[found.offline])]
     return [(name, value) for name, value in [*rows, *found.env_vars.items()] if value]
 
