@@ -103,11 +103,10 @@ def _thousand_modules(found: Json) -> tuple[str, bool]:
 
 
 def _whole_models(found: Json) -> tuple[str, bool]:
-    first, patching = (
-        _median(found, "first inspect_model, 12-layer BERT on meta"),
-        _median(found, "patch_model, 24-layer GPT-2 on meta"),
-    )
-    return f"{1e3 * first:.0f} ms the first time, {1e3 * patching:.0f} ms", first < 0.05 and patching < 0.2
+    inspecting = _median(found, "first inspect_model, 12-layer BERT on meta")
+    first, later = (_median(found, f"{which}patch_model, 24-layer GPT-2 on meta") for which in ("first ", ""))
+    text = f"{1e3 * inspecting:.0f} ms the first time; {1e3 * first:.0f} ms the first time, {1e3 * later:.0f} ms then"
+    return text, inspecting < 0.05 and max(first, later) < 0.2
 
 
 def _demo(found: Json) -> tuple[str, bool | str]:
