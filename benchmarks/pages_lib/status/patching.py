@@ -105,7 +105,8 @@ def _thousand_modules(found: Json) -> tuple[str, bool]:
 def _whole_models(found: Json) -> tuple[str, bool]:
     inspecting = _median(found, "first inspect_model, 12-layer BERT on meta")
     first, later = (_median(found, f"{which}patch_model, 24-layer GPT-2 on meta") for which in ("first ", ""))
-    text = f"{1e3 * inspecting:.0f} ms the first time; {1e3 * first:.0f} ms the first time, {1e3 * later:.0f} ms then"
+    found_in, patched_in = f"{1e3 * inspecting:.0f} ms", f"{1e3 * first:.0f} ms at first, {1e3 * later:.0f} ms then"
+    text = f"inspected in {found_in}; patched in {patched_in}"
     return text, inspecting < 0.05 and max(first, later) < 0.2
 
 
